@@ -1,9 +1,8 @@
 """Find and remove the passive variables of variational autoencoders in scikit-learn pipelines."""
 
 from importlib import import_module
-from importlib.metadata import version
 
-__version__ = version("passive_pruner")
+__version__ = "0.1.0"
 
 # Public name -> module that defines it. Loaded on first use, so that importing the package, or
 # the remover alone, costs neither torch nor pandas.
