@@ -1,6 +1,9 @@
-"""Input validation shared by the estimators: scikit-learn's, with errors that name the fix."""
+"""What the estimators share: validation whose errors name the fix, clean failure, seeds."""
+
+from contextlib import contextmanager
 
 import numpy as np
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
 
 # How numpy, pandas and polars spell the types of columns that hold dates, times and durations.
@@ -52,3 +55,41 @@ def _encode_first(estimator, what):
         f"{type(estimator).__name__} takes numbers, but X has {what}. Encode such columns first, "
         "for example with sklearn.compose.ColumnTransformer or skrub.TableVectorizer."
     )
+
+
+@contextmanager
+def all_or_nothing(estimator):
+    """Put an estimator back to its former state if the block raises: none is half-fitted."""
+    before = vars(estimator).copy()
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise
+
+
+def local_random_state(
+    random_state: int | np.random.RandomState | None,
+) -> np.random.RandomState:
+    """Turn `random_state` into a generator, without ever touching numpy's global one.
+
+    :func:`sklearn.utils.check_random_state` answers None with the global generator.
+
+    Parameters
+    ----------
+    random_state : int, RandomState instance or None
+        None asks for a fresh generator, seeded by the operating system.
+
+    Returns
+    -------
+    generator : RandomState instance
+    """
+    if random_state is None:
+        return np.random.RandomState()
+    return check_random_state(random_state)
+
+
+def seed_from(random_state: int | np.random.RandomState | None) -> int:
+    """Draw a seed from `random_state`, without ever touching numpy's global generator."""
+    return int(local_random_state(random_state).randint(np.iinfo(np.int32).max))

@@ -1,0 +1,272 @@
+"""Feature selector that removes the passive latent variables of a variational autoencoder."""
+
+import warnings
+from numbers import Real
+from typing import ClassVar
+
+import numpy as np
+from sklearn.base import BaseEstimator, _fit_context
+from sklearn.feature_selection import SelectorMixin
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
+
+from passive_pruner._codes import check_mean_names, codes_are_sampled
+from passive_pruner._validation import all_or_nothing, validate_numeric
+from passive_pruner.exceptions import PassiveUndeterminedWarning
+from passive_pruner.regime import CRITERIA, LatentMoments, report
+from passive_pruner.regime._criteria import STATISTICS
+
+# Halfway between the variance of a passive mean code, 0, and that of a passive draw, 1, which is
+# the posterior variance of a passive variable as well.
+_UNIT_LIKE = 0.5
+
+
+class PassiveVariableRemover(SelectorMixin, BaseEstimator):
+    """Remove the passive latent variables from the codes of a variational autoencoder.
+
+    Under posterior collapse the posterior of a *passive* variable equals the prior N(0, 1) in
+    every row. Its mean is then close to 0 but correlated with the other means, while its draws
+    are noise [1]_. This selector keeps the variables that are not passive.
+
+    Parameters
+    ----------
+    threshold : float, default=0.1
+        How far from collapse a passive variable may be. Under "active_units" and "variance" it
+        is a share of unit variance, under "kl" a divergence in nats. 0 removes nothing, not even
+        constant codes. For a variable with Var(mu) = 1 - s2 in all rows:
+
+        ========  ========  =========
+        Var(mu)   E[s2]     KL (nats)
+        ========  ========  =========
+        0.01      0.99      0.005
+        0.1       0.9       0.053
+        0.9       0.1       1.15
+        ========  ========  =========
+
+    criterion : {"active_units", "variance", "kl"}, default="active_units"
+        Evidence for the types, and the columns that X must have:
+
+        - "active_units": X holds mean codes; passive if Var(mu) <= threshold [2]_.
+        - "variance": X holds codes, mean or sampled, followed by their posterior variances s2;
+          passive if Var(s2) < threshold and abs(E[s2] - 1) <= threshold, active if
+          Var(s2) < threshold and E[s2] <= threshold, else mixed [1]_.
+        - "kl": columns as for "variance"; passive if the mean of KL(N(mu, s2) || N(0, 1)) is
+          <= threshold.
+
+    drop : {("passive",), ("passive", "mixed")}, default=("passive",)
+        Types to remove. Only "variance" knows mixed variables.
+
+    Attributes
+    ----------
+    variable_types_ : ndarray of shape (n_components,), str
+        "active", "mixed" or "passive" for every latent variable, by the rule of the criterion.
+    moments_ : LatentMoments
+        Moments of the data, see :class:`passive_pruner.regime.LatentMoments`.
+    undetermined_ : bool
+        Whether the given codes cannot show passive variables, see Warns.
+    report_ : DataFrame
+        Evidence per latent variable, see :func:`passive_pruner.regime.report`.
+    n_features_in_ : int
+        Number of columns of X, variances included.
+    feature_names_in_ : ndarray of shape (n_features_in_,), object
+        Names of the columns, if X has names that are all strings.
+
+    Warns
+    -----
+    PassiveUndeterminedWarning
+        If no variable is passive while every code has a variance above 0.5, under
+        "active_units", or under "kl" when some E[s2] > 0.5 as well. Draws and standardised codes
+        look like that whatever the types of their variables.
+
+    See Also
+    --------
+    passive_pruner.VAEEncoder : Writes the codes, and with ``add_variance=True`` the variances.
+    sklearn.feature_selection.VarianceThreshold : The same test as "active_units", on any data.
+
+    Notes
+    -----
+    At a stationary point of the objective E[mu^2] + E[s2] = 1 for every variable. That is why
+    mean codes alone can show E[s2] >= 1 - threshold as Var(mu) <= threshold, as far as training
+    has converged. :class:`~passive_pruner.regime.LatentMoments` states the exact relations
+    between mean and sampled codes.
+
+    Names that end in ``_sampled`` or ``_variance`` tell what a column holds, and an X that
+    contradicts the criterion is refused. Codes named ``_sampled`` are read as draws by all
+    statistics. An array has no names: its codes are taken for means. Under "variance" the types
+    are right for draws all the same, but ``report_`` is not.
+
+    Variance columns are never selected. :meth:`inverse_transform` puts 0 into every column that
+    was removed: for codes, the mean of the prior.
+
+    Pruning does not always help. A passive mean is small, not empty, and a model that rescales
+    its inputs can still read it [3]_: compare with ``threshold=0``.
+
+    References
+    ----------
+    .. [1] L. Bonheme and M. Grzes, "Be More Active! Understanding the Differences between Mean
+       and Sampled Representations of Variational Autoencoders", JMLR 2023, arXiv:2109.12679.
+    .. [2] Y. Burda, R. Grosse and R. Salakhutdinov, "Importance Weighted Autoencoders", ICLR
+       2016, section 5.2, arXiv:1509.00519.
+    .. [3] P. Clapham, L. Bonheme and M. Grzes, "Entropy-Based Characterisation of the Polarised
+       Regime in Latent Variable Models", 2026, arXiv:2605.15965.
+
+    Examples
+    --------
+    >>> from passive_pruner import PassiveVariableRemover
+    >>> from passive_pruner.datasets import make_posterior
+    >>> posterior, _ = make_posterior(["active", "passive", "active"], random_state=0)
+    >>> remover = PassiveVariableRemover().fit(posterior.mean)
+    >>> remover.variable_types_
+    array(['active', 'passive', 'active'], dtype='<U7')
+    >>> remover.transform(posterior.mean).shape
+    (1000, 2)
+    """
+
+    _parameter_constraints: ClassVar[dict] = {
+        "threshold": [Interval(Real, 0, None, closed="left")],
+        "criterion": [StrOptions(set(CRITERIA))],
+        "drop": [list, tuple],
+    }
+
+    def __init__(self, *, threshold=0.1, criterion="active_units", drop=("passive",)):
+        self.threshold = threshold
+        self.criterion = criterion
+        self.drop = drop
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None):
+        """Learn the types of the latent variables.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_components) or (n_samples, 2 * n_components)
+            Codes, followed by their posterior variances where the criterion needs them.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : PassiveVariableRemover
+            The fitted selector. If an error is raised it stays as it was before.
+
+        Raises
+        ------
+        ValueError
+            If X is invalid, contradicts the criterion, or has no variable left to keep.
+        """
+        with all_or_nothing(self):
+            for name in ("moments_", "variable_types_", "undetermined_"):
+                vars(self).pop(name, None)
+            self.partial_fit(X)
+            self._get_support_mask()
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y=None):
+        """Learn the types from all batches so far, as if they had come at once.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_components) or (n_samples, 2 * n_components)
+            A batch of what :meth:`fit` takes.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : PassiveVariableRemover
+            The selector. If no variable is left to keep, :meth:`transform` raises until later
+            batches bring one.
+
+        Raises
+        ------
+        ValueError
+            If X is invalid, contradicts the criterion, or differs in its columns from the
+            batches before.
+        """
+        if set(map(str, self.drop)) not in ({"passive"}, {"passive", "mixed"}):
+            raise ValueError(
+                f"The 'drop' parameter of {type(self).__name__} must be ('passive',) or "
+                f"('passive', 'mixed'), got {self.drop!r} instead."
+            )
+        with all_or_nothing(self):
+            first = not hasattr(self, "moments_")
+            X = validate_numeric(self, X, dtype=[np.float64, np.float32], reset=first)
+            batch = self._moments_of_batch(X)
+            self.moments_ = batch if first else self.moments_.merge(batch)
+            self.variable_types_ = CRITERIA[self.criterion](self.moments_, self.threshold)
+            self.undetermined_ = self._is_undetermined()
+            if self.undetermined_:
+                warnings.warn(
+                    "No variable looks passive, but every code has a variance above "
+                    f"{_UNIT_LIKE}, as draws from the posterior and standardised codes "
+                    "have in passive variables too. Pass mean codes and put scalers after this "
+                    'step, or let posterior variances decide: criterion="variance" with '
+                    "VAEEncoder(add_variance=True). If no variable is passive, those confirm it.",
+                    PassiveUndeterminedWarning,
+                    stacklevel=3,
+                )
+        return self
+
+    @property
+    def report_(self):
+        """DataFrame with the evidence for every latent variable."""
+        check_is_fitted(self)
+        names = getattr(self, "feature_names_in_", None)
+        if names is not None:
+            names = names[: self.moments_.n_components]
+        return report(self.moments_, self.variable_types_, names=names)
+
+    def _get_support_mask(self):
+        check_is_fitted(self)
+        support = np.zeros(self.n_features_in_, dtype=bool)
+        kept = (self.threshold == 0) | ~np.isin(self.variable_types_, list(self.drop))
+        support[: len(kept)] = kept
+        if not support.any():
+            statistic = STATISTICS[self.criterion]
+            values = getattr(self.moments_, statistic)
+            rows = " (X contains only one sample)" if self.moments_.n_samples == 1 else ""
+            raise ValueError(
+                f"Every latent variable is {' or '.join(self.drop)} under "
+                f"criterion={self.criterion!r} with threshold={self.threshold}, none is left to "
+                f"keep{rows}: {statistic} is between {values.min():.3g} and {values.max():.3g}. "
+                "Lower the threshold (0 keeps all), or train the encoder to collapse less."
+            )
+        return support
+
+    def _moments_of_batch(self, X):
+        names = getattr(self, "feature_names_in_", None)
+        if self.criterion == "active_units":
+            if names is not None:
+                check_mean_names(names)
+            return LatentMoments.from_batch(X)
+        if X.shape[1] % 2:
+            raise ValueError(
+                f"criterion={self.criterion!r} needs [codes | variances], an even number of "
+                f"columns, got {X.shape[1]}. Append variances with VAEEncoder(add_variance=True), "
+                'or use criterion="active_units" for mean codes alone.'
+            )
+        codes, variances = np.hsplit(X, 2)
+        sampled = False if names is None else codes_are_sampled(*np.split(names, 2))
+        if variances.min() < 0:
+            raise ValueError(
+                f"Negative values in data passed to {type(self).__name__}: variance columns must "
+                f"be >= 0, got min {variances.min():.3g}; a scaler between the encoder and this "
+                "step destroys the variances: put it after."
+            )
+        return LatentMoments.from_batch(codes, variances, sampled=sampled)
+
+    def _is_undetermined(self):
+        moments = self.moments_
+        # Draws that are known to be draws, and the posterior variances, speak for themselves.
+        if self.criterion == "variance" or moments.sampled or self.threshold == 0:
+            return False
+        if self.criterion == "kl" and not (moments.mean_of_variance > _UNIT_LIKE).any():
+            return False
+        none_passive = not np.any(self.variable_types_ == "passive")
+        return none_passive and bool((moments.variance_of_mean > _UNIT_LIKE).all())
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags

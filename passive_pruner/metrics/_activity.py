@@ -1,0 +1,153 @@
+"""How many variables of a representation are in use, and how much each one varies."""
+
+from numbers import Real
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.stats import differential_entropy, entropy
+from sklearn.utils import check_scalar
+
+from passive_pruner.metrics._validation import check_codes
+
+
+def active_units(mean_codes: ArrayLike, threshold: float = 0.01) -> int:
+    r"""Count the variables whose posterior mean varies over the data.
+
+    A unit is active if :math:`\operatorname{Var}_x[\mu_j(x)]` is above the threshold, the activity
+    statistic of [1]_.
+
+    Parameters
+    ----------
+    mean_codes : array-like of shape (n_samples, n_components)
+        Mean representation. Sampled codes do not work: their passive variables are noise of
+        variance 1.
+    threshold : float, default=0.01
+        Largest variance (``ddof=0``) that counts as inactive, in squared units of the codes.
+
+    Returns
+    -------
+    n_active : int
+        Number of columns with a variance above `threshold`. A constant column is never active.
+
+    Raises
+    ------
+    ValueError
+        If `mean_codes` is not a finite matrix of at least 2 rows, or `threshold` is negative.
+
+    References
+    ----------
+    .. [1] Y. Burda, R. Grosse and R. Salakhutdinov, "Importance weighted autoencoders", ICLR 2016,
+       arXiv:1509.00519, the definition of :math:`A_u`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from passive_pruner.metrics import active_units
+    >>> rng = np.random.default_rng(0)
+    >>> active_units(rng.normal(scale=[1.0, 0.5, 0.01], size=(1000, 3)))
+    2
+    """
+    check_scalar(threshold, "threshold", Real, min_val=0)
+    mean_codes = check_codes(mean_codes, "mean_codes")
+    return int(np.count_nonzero(_shifted(mean_codes).var(axis=0) > threshold))
+
+
+def effective_rank(codes: ArrayLike) -> float:
+    r"""Effective rank of the covariance of a representation.
+
+    With :math:`p_k` the singular values of the covariance matrix, divided by their sum, the
+    effective rank (definition 1 of [1]_) is
+
+    .. math:: \exp\Bigl(-\sum_k p_k \ln p_k\Bigr),
+
+    the number of directions that would carry the variance if they all carried the same. Variables
+    of small variance hardly count, however strongly they are correlated with others.
+
+    Parameters
+    ----------
+    codes : array-like of shape (n_samples, n_components)
+        Codes.
+
+    Returns
+    -------
+    rank : float
+        Between 1 and `n_components`, or 0 if every column is constant.
+
+    Raises
+    ------
+    ValueError
+        If `codes` is not a finite matrix of at least 2 rows.
+
+    References
+    ----------
+    .. [1] O. Roy and M. Vetterli, "The effective rank: a measure of effective dimensionality",
+       EUSIPCO 2007.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from passive_pruner.metrics import effective_rank
+    >>> codes = np.array([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]])
+    >>> round(effective_rank(codes), 4)
+    2.0
+    >>> round(effective_rank(codes * [1.0, 0.1]), 4)
+    1.0571
+    """
+    cov = np.atleast_2d(np.cov(_shifted(check_codes(codes)), rowvar=False))
+    # The singular values of a positive semidefinite matrix are its eigenvalues.
+    spectrum = np.linalg.eigvalsh(cov).clip(min=0)
+    return float(np.exp(entropy(spectrum))) if spectrum.any() else 0.0
+
+
+def mean_entropy(mean_codes: ArrayLike) -> np.ndarray:
+    r"""Differential entropy of every variable of the mean representation.
+
+    The entropy :math:`h(\mu_j) = -\int p(\mu_j) \ln p(\mu_j)\,d\mu_j` tells passive from active
+    variables without reference to a Gaussian prior [1]_: as a variable collapses, its mean
+    concentrates on a point and the entropy falls without bound. The estimator is
+    :func:`scipy.stats.differential_entropy`, from the spacings of the sorted values.
+
+    Parameters
+    ----------
+    mean_codes : array-like of shape (n_samples, n_components)
+        Mean representation, at least 5 rows.
+
+    Returns
+    -------
+    entropy : ndarray of shape (n_components,), float64
+        Entropy in nats. It depends on the units of the codes and can be negative. It is ``-inf``
+        for a constant column, and for one where a single value is so common that some of the
+        spacings are 0: a distribution with an atom has no density.
+
+    Raises
+    ------
+    ValueError
+        If `mean_codes` is not a finite matrix of at least 5 rows.
+
+    References
+    ----------
+    .. [1] P. Clapham, L. Bonheme and M. Grzes, "Entropy-based characterisation of the polarised
+       regime in latent variable models", 2026, arXiv:2605.15965.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from passive_pruner.metrics import mean_entropy
+    >>> uniform = np.linspace(0, 1, 2001)
+    >>> mean_entropy(np.column_stack([uniform, uniform / 100, np.ones(2001)])).round(2)
+    array([-0.01, -4.62,  -inf])
+    """
+    # The spacings reach floor(sqrt(n) + 1/2) values to either side, which takes at least 5 of them.
+    mean_codes = check_codes(mean_codes, "mean_codes", min_samples=5)
+    # One column at a time: the estimator makes several copies of what it is given.
+    with np.errstate(divide="ignore"):
+        return np.array([differential_entropy(column) for column in mean_codes.T], dtype=np.float64)
+
+
+def _shifted(codes: np.ndarray) -> np.ndarray:
+    """Move the origin to the first row, which leaves variances and covariances as they are.
+
+    A constant column becomes exactly 0. Otherwise the rounding error of its mean would give it a
+    tiny variance.
+    """
+    return codes - codes[0]

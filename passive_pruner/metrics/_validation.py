@@ -1,0 +1,194 @@
+"""Checks shared by the metrics."""
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.utils import check_array
+
+
+def check_covariance(cov: ArrayLike) -> tuple[np.ndarray, float]:
+    """Check that `cov` can be a covariance matrix.
+
+    Parameters
+    ----------
+    cov : array-like of shape (n_components, n_components)
+        Covariance matrix. A number is read as a matrix of one row, because that is what
+        :func:`numpy.cov` returns for a single variable.
+
+    Returns
+    -------
+    cov : ndarray of shape (n_components, n_components), float64
+        The exactly symmetric matrix.
+    eps : float
+        Machine epsilon of the type that `cov` came in: its entries are known to about this
+        relative precision at best.
+
+    Raises
+    ------
+    ValueError
+        If `cov` is not square, not finite, not symmetric, or has an entry that no covariance
+        matrix can have.
+    """
+    given = np.atleast_2d(np.asarray(cov))
+    if given.ndim != 2 or given.shape[0] != given.shape[1] or given.size == 0:
+        raise ValueError(
+            f"cov has shape {np.shape(cov)}, but a covariance matrix is square. Pass "
+            "np.cov(codes, rowvar=False), which has one row and one column per code."
+        )
+    eps = float(np.finfo(given.dtype if given.dtype.kind == "f" else np.float64).eps)
+    matrix = given.astype(np.float64)
+    check_finite(matrix, "cov", "Compute it from rows that hold finite codes only.")
+    variance = np.diagonal(matrix)
+    if variance.min() < 0:
+        j = int(variance.argmin())
+        raise ValueError(
+            f"cov[{j}, {j}] = {variance[j]:.6g}, but a variance is not negative. Pass "
+            "np.cov(codes, rowvar=False)."
+        )
+    # Both tolerances are relative to sqrt(Var_i Var_j), so that neither depends on the units.
+    std = np.sqrt(variance)
+    scale = np.outer(std, std)
+    slack = np.sqrt(eps) * scale
+    asymmetry = np.abs(matrix - matrix.T)
+    if (asymmetry > slack).any():
+        i, j = divmod(int((asymmetry - slack).argmax()), len(matrix))
+        raise ValueError(
+            f"cov[{i}, {j}] = {matrix[i, j]:.6g} and cov[{j}, {i}] = {matrix[j, i]:.6g}, but a "
+            "covariance matrix is symmetric. Pass np.cov(codes, rowvar=False), or "
+            "(cov + cov.T) / 2 if the difference is rounding error."
+        )
+    excess = np.abs(matrix) - scale - slack
+    if (excess > 0).any():
+        i, j = divmod(int(excess.argmax()), len(matrix))
+        raise ValueError(
+            f"|cov[{i}, {j}]| = {abs(matrix[i, j]):.6g} is larger than sqrt(cov[{i}, {i}] * "
+            f"cov[{j}, {j}]) = {scale[i, j]:.6g}, which no covariance matrix allows. Pass "
+            "np.cov(codes, rowvar=False)."
+        )
+    return (matrix + matrix.T) / 2, eps
+
+
+def check_codes(
+    codes: ArrayLike, name: str = "codes", *, min_samples: int = 2, min_components: int = 1
+) -> np.ndarray:
+    """Check that `codes` is a finite matrix of numbers and return it as float64.
+
+    Parameters
+    ----------
+    codes : array-like of shape (n_samples, n_components)
+        Codes.
+    name : str, default="codes"
+        What errors call them.
+    min_samples : int, default=2
+        Smallest number of rows that the caller can work with.
+    min_components : int, default=1
+        Smallest number of columns that the caller can work with.
+
+    Returns
+    -------
+    codes : ndarray of shape (n_samples, n_components), float64
+    """
+    matrix: np.ndarray = check_array(
+        codes,
+        dtype=np.float64,
+        ensure_all_finite=False,
+        ensure_min_samples=min_samples,
+        input_name=name,
+    )
+    check_finite(matrix, name, "Leave such rows out, or use an encoder whose codes are finite.")
+    if matrix.shape[1] < min_components:
+        raise ValueError(
+            f"{name} has {matrix.shape[1]} column, but this metric compares codes with each "
+            f"other. Pass at least {min_components} columns."
+        )
+    return matrix
+
+
+def check_factors(
+    factors: ArrayLike,
+    n_samples: int,
+    name: str = "factors",
+    *,
+    min_factors: int = 1,
+    continuous: bool = False,
+) -> np.ndarray:
+    """Check that `factors` is a finite matrix with one row per row of codes.
+
+    Parameters
+    ----------
+    factors : array-like of shape (n_samples, n_factors)
+        Generative factors.
+    n_samples : int
+        Number of rows of the codes that the factors belong to.
+    name : str, default="factors"
+        What errors call them.
+    min_factors : int, default=1
+        Smallest number of columns that the caller can work with.
+    continuous : bool, default=False
+        Whether factors may take values that are not integers.
+
+    Returns
+    -------
+    factors : ndarray of shape (n_samples, n_factors), int64, or float64 if `continuous`
+    """
+    matrix: np.ndarray = check_array(
+        factors, dtype=np.float64, ensure_all_finite=False, input_name=name
+    )
+    check_finite(matrix, name, "Leave such rows out, here and in the codes.")
+    if len(matrix) != n_samples:
+        raise ValueError(
+            f"{name} has {len(matrix)} rows and the codes have {n_samples}. Pass one row of "
+            "factors for every row of codes, in the same order."
+        )
+    if matrix.shape[1] < min_factors:
+        raise ValueError(
+            f"{name} has {matrix.shape[1]} column, but this metric compares factors with each "
+            f"other. Pass at least {min_factors} columns."
+        )
+    if continuous:
+        return matrix
+    fractional = matrix != np.rint(matrix)
+    if fractional.any():
+        i, j = np.argwhere(fractional)[0]
+        raise ValueError(
+            f"{name}[{i}, {j}] = {matrix[i, j]:g}, but the levels of a discrete factor are "
+            "integers. Number the levels with np.unique(column, return_inverse=True), or bin a "
+            "continuous factor with np.digitize."
+        )
+    return matrix.astype(np.int64)
+
+
+def check_varying(factors: np.ndarray, name: str = "factors") -> None:
+    """Raise a ValueError if a column of `factors` takes a single value.
+
+    Parameters
+    ----------
+    factors : ndarray of shape (n_samples, n_factors)
+        Generative factors.
+    name : str, default="factors"
+        What the error calls them.
+    """
+    constant = np.flatnonzero(np.ptp(factors, axis=0) == 0)
+    if constant.size:
+        j = constant[0]
+        raise ValueError(
+            f"Column {j} of {name} takes the single value {factors[0, j]:g}, and nothing can be "
+            "measured about a factor that does not vary. Leave this column out, or use more rows."
+        )
+
+
+def check_finite(matrix: np.ndarray, name: str, remedy: str) -> None:
+    """Raise a ValueError that shows the first entry of `matrix` that is NaN or infinite.
+
+    Parameters
+    ----------
+    matrix : ndarray of shape (n_rows, n_columns)
+        Matrix of floats.
+    name : str
+        What the error calls the matrix.
+    remedy : str
+        Sentence that tells the reader what to do.
+    """
+    finite = np.isfinite(matrix)
+    if not finite.all():
+        i, j = np.argwhere(~finite)[0]
+        raise ValueError(f"{name}[{i}, {j}] is {matrix[i, j]}, but it must be finite. {remedy}")

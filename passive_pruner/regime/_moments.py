@@ -1,0 +1,317 @@
+"""Streaming, mergeable statistics of posterior means and variances."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+# Numbers in the float64 working copy of some rows: 2 MiB, so that it stays in the cache between
+# the passes over it, and the memory on top of the input does not depend on the number of rows.
+_BUFFER_SIZE = 2**18
+
+# A variance that underflowed to zero would make the divergence infinite and, through the mean
+# over rows, hide every other row; the smallest normal float32 caps it at 43 nats.
+_SMALLEST_VARIANCE = np.finfo(np.float32).tiny
+
+# Halfway between the two states that a row of a polarised variable can be in.
+_ACTIVE_VARIANCE = 0.5
+
+# Fields that are means over rows, and so merge as weighted means.
+_MEANS = ("code_offset", "mean_of_variance", "mean_of_log_variance", "active_share")
+
+
+@dataclass(frozen=True, eq=False)
+class LatentMoments:
+    """Moments of a diagonal Gaussian posterior over the rows of a data set.
+
+    Made by :meth:`from_batch` and added up by :meth:`merge`, so that batches of any size give
+    the same moments as the whole data set at once. All arrays are float64 and read-only, all
+    variances and covariances are those of the population (divided by the number of rows,
+    ddof=0), all divergences are in nats. What needs posterior variances is NaN without them.
+
+    Parameters
+    ----------
+    n_samples : int
+        Number of rows.
+    sampled : bool
+        Whether the codes are draws from the posterior instead of its means.
+    code_origin : ndarray of shape (n_components,)
+        Codes of the first row.
+    code_offset : ndarray of shape (n_components,)
+        Mean of the codes minus `code_origin`. Held apart, so that its error is relative to the
+        spread of the codes, however large their mean.
+    code_scatter : ndarray of shape (n_components, n_components)
+        Sum over rows of the outer products of the centred codes.
+    mean_of_variance : ndarray of shape (n_components,)
+        Mean of the posterior variances.
+    variance_scatter : ndarray of shape (n_components,)
+        Sum over rows of the squares of the centred posterior variances.
+    mean_of_log_variance : ndarray of shape (n_components,)
+        Mean of the natural logarithm of the posterior variances.
+    active_share : ndarray of shape (n_components,)
+        Fraction of rows with a posterior variance below 0.5.
+
+    See Also
+    --------
+    passive_pruner.PassiveVariableRemover : Keeps the moments of its data in ``moments_``.
+
+    Notes
+    -----
+    For posterior means mu, variances s2 and draws z = mu + sqrt(s2) eps, with independent
+    standard normal eps::
+
+        Cov(z_i, z_j) = Cov(mu_i, mu_j)            for i != j
+        Var(z_j)      = Var(mu_j) + E[s2_j]
+
+    in expectation over eps, so the moments of means give those of draws without drawing. Read
+    the other way, the moments of draws give those of means up to the chance in these draws, which
+    falls with the square root of the number of rows; a variance that comes out negative is 0.
+
+    Batches are combined as in [1]_.
+
+    References
+    ----------
+    .. [1] T. F. Chan, G. H. Golub and R. J. LeVeque, "Algorithms for Computing the Sample
+       Variance: Analysis and Recommendations", The American Statistician 37(3), 1983.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from passive_pruner.regime import LatentMoments
+    >>> mean = np.array([[1.0, 0.1], [-1.0, -0.1]])
+    >>> variance = np.array([[0.02, 0.99], [0.04, 0.97]])
+    >>> moments = LatentMoments.from_batch(mean, variance)
+    >>> moments.variance_of_mean.round(2)
+    array([1.  , 0.01])
+    >>> moments.sampled_covariance.round(2)
+    array([[1.03, 0.1 ],
+           [0.1 , 0.99]])
+    >>> moments.merge(moments).n_samples
+    4
+    """
+
+    n_samples: int
+    sampled: bool
+    code_origin: np.ndarray
+    code_offset: np.ndarray
+    code_scatter: np.ndarray
+    mean_of_variance: np.ndarray
+    variance_scatter: np.ndarray
+    mean_of_log_variance: np.ndarray
+    active_share: np.ndarray
+
+    def __post_init__(self):
+        for value in vars(self).values():
+            if isinstance(value, np.ndarray):
+                value.setflags(write=False)
+
+    @classmethod
+    def from_batch(
+        cls, mean: ArrayLike, variance: ArrayLike | None = None, *, sampled: bool = False
+    ) -> LatentMoments:
+        """Moments of one batch.
+
+        Parameters
+        ----------
+        mean : array-like of shape (n_samples, n_components)
+            Posterior means, or draws from the posterior if `sampled`.
+        variance : array-like of shape (n_samples, n_components), default=None
+            Posterior variances.
+        sampled : bool, default=False
+            Whether `mean` holds draws from the posterior instead of its means.
+
+        Returns
+        -------
+        moments : LatentMoments
+
+        Raises
+        ------
+        ValueError
+            If an array is not a matrix of finite real numbers with at least one row and one
+            column, if the shapes differ, or if a variance is negative.
+        """
+        mean = _as_matrix("mean", mean)
+        with np.errstate(over="ignore", invalid="ignore"):
+            origin, offset, scatter = _centred_moments(mean, lambda rows: rows.T @ rows)
+        if not (np.isfinite(origin).all() and np.isfinite(scatter).all()):
+            raise ValueError(
+                "mean holds NaN, infinity or values whose squares overflow float64; "
+                "drop or impute these rows first."
+            )
+        if variance is None:
+            of_variance = tuple(np.full_like(origin, np.nan) for _ in range(4))
+        else:
+            of_variance = _variance_moments(mean.shape, _as_matrix("variance", variance))
+        return cls(len(mean), bool(sampled), origin, offset, scatter, *of_variance)
+
+    def merge(self, other: LatentMoments) -> LatentMoments:
+        """Moments of the rows of both, in any order and grouping up to float64 rounding.
+
+        Parameters
+        ----------
+        other : LatentMoments
+            Moments of further rows of the same variables.
+
+        Returns
+        -------
+        moments : LatentMoments
+
+        Raises
+        ------
+        ValueError
+            If the two differ in the number of variables, in whether their codes are sampled, or
+            in whether variances are known.
+        """
+        if self._kind != other._kind:
+            raise ValueError(
+                f"Cannot merge moments of {self._kind} with moments of {other._kind}: "
+                "all batches must come from the same encoder with the same output."
+            )
+        n_samples = self.n_samples + other.n_samples
+        weight = other.n_samples / n_samples
+        shift = {name: getattr(other, name) - getattr(self, name) for name in _MEANS}
+        shift["code_offset"] += other.code_origin - self.code_origin
+        # The scatter between the two batches around their common mean: n_a n_b / n per unit shift.
+        between = self.n_samples * weight
+        return LatentMoments(
+            n_samples,
+            self.sampled,
+            code_origin=self.code_origin,
+            code_scatter=self.code_scatter
+            + other.code_scatter
+            + between * np.outer(shift["code_offset"], shift["code_offset"]),
+            variance_scatter=self.variance_scatter
+            + other.variance_scatter
+            + between * shift["mean_of_variance"] ** 2,
+            **{name: getattr(self, name) + weight * shift[name] for name in _MEANS},
+        )
+
+    @property
+    def n_components(self) -> int:
+        """Number of latent variables."""
+        return len(self.code_origin)
+
+    @property
+    def has_variance(self) -> bool:
+        """Whether posterior variances are known."""
+        return not np.isnan(self.mean_of_variance).any()
+
+    @property
+    def code_mean(self) -> np.ndarray:
+        """Mean of the codes, shape (n_components,)."""
+        return self.code_origin + self.code_offset
+
+    @property
+    def mean_covariance(self) -> np.ndarray:
+        """Covariance of the mean representation, shape (n_components, n_components)."""
+        covariance = self.code_scatter / self.n_samples
+        np.fill_diagonal(covariance, self.variance_of_mean)
+        return covariance
+
+    @property
+    def sampled_covariance(self) -> np.ndarray:
+        """Covariance of the sampled representation, shape (n_components, n_components)."""
+        covariance = self.code_scatter / self.n_samples
+        if not self.sampled:
+            np.fill_diagonal(covariance, self.variance_of_mean + self.mean_of_variance)
+        return covariance
+
+    @property
+    def variance_of_mean(self) -> np.ndarray:
+        """Var(mu), the active units statistic, shape (n_components,)."""
+        variance = self.code_scatter.diagonal() / self.n_samples
+        return np.maximum(variance - self.mean_of_variance, 0) if self.sampled else variance
+
+    @property
+    def variance_of_variance(self) -> np.ndarray:
+        """Var(s2), shape (n_components,)."""
+        return self.variance_scatter / self.n_samples
+
+    @property
+    def kl(self) -> np.ndarray:
+        """Mean of KL(N(mu, s2) || N(0, 1)) over rows in nats, shape (n_components,)."""
+        # The mean of (mu^2 + s2 - 1 - ln s2) / 2, term by term; rounding must not turn the
+        # divergence of a posterior equal to the prior negative.
+        mean_square = self.variance_of_mean + self.code_mean**2
+        kl = (mean_square + self.mean_of_variance - 1 - self.mean_of_log_variance) / 2
+        return np.maximum(kl, 0)
+
+    @property
+    def reliability(self) -> np.ndarray:
+        """Var(mu) / (Var(mu) + E[s2]), 0 for a constant code, shape (n_components,)."""
+        total = self.variance_of_mean + self.mean_of_variance
+        return np.divide(self.variance_of_mean, total, out=np.zeros_like(total), where=total != 0)
+
+    @property
+    def _kind(self) -> str:
+        codes = "sampled" if self.sampled else "mean"
+        variance = "with" if self.has_variance else "without"
+        return f"{self.n_components} {codes} codes {variance} variances"
+
+
+def _as_matrix(name: str, x: ArrayLike) -> np.ndarray:
+    x = np.asarray(x)
+    if x.ndim != 2 or x.size == 0 or x.dtype.kind not in "fiu":
+        raise ValueError(
+            f"{name} must be real numbers in an array of shape (n_samples, n_components) with at "
+            f"least one row and column, got shape {x.shape} and dtype {x.dtype}."
+        )
+    return x
+
+
+def _variance_moments(shape: tuple[int, ...], variance: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Mean, scatter, mean logarithm and active share of the columns of `variance`."""
+    if variance.shape != shape:
+        raise ValueError(
+            f"variance must have the shape of mean, {shape}, got {variance.shape}: "
+            "every code needs its own posterior variance."
+        )
+    smallest = variance.min()
+    if not (smallest >= 0 and np.isfinite(variance.max())):
+        raise ValueError(
+            f"variance must be finite and >= 0, got values from {smallest:.3g} to "
+            f"{variance.max():.3g}; pass variances, not their logarithms and not scaled."
+        )
+    origin, offset, scatter = _centred_moments(
+        variance, lambda rows: np.einsum("ij,ij->j", rows, rows)
+    )
+    log_sum, active = np.zeros_like(origin), np.zeros_like(origin)
+    for rows in _row_blocks(variance):
+        log_sum += np.log(np.maximum(rows, _SMALLEST_VARIANCE, dtype=np.float64)).sum(axis=0)
+        active += np.count_nonzero(rows < _ACTIVE_VARIANCE, axis=0)
+    return origin + offset, scatter, log_sum / len(variance), active / len(variance)
+
+
+def _centred_moments(
+    x: np.ndarray, second_moment: Callable[[np.ndarray], np.ndarray]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """First row of `x`, mean of the rows minus it, and `second_moment` of the centred rows.
+
+    One pass, around the mean c of the first block: with delta the mean of x - c over all n rows,
+    the sum around the mean is the sum around c - n delta^2. The m rows of the first block alone
+    hold m delta^2 of that sum, so the difference loses at most the factor n / m, and nothing to
+    the size of the mean. Counted from the first row, a constant column has scatter exactly 0.
+    """
+    origin = x[0].astype(np.float64)
+    block = next(_row_blocks(x))
+    centre = origin + (block - origin).mean(axis=0)
+    buffer, ones = np.empty(block.shape), np.ones(len(block))
+    total, scatter = np.zeros_like(centre), np.zeros(())
+    for rows in _row_blocks(x):
+        centred = buffer[: len(rows)]
+        np.copyto(centred, rows)
+        centred -= centre
+        # The product with ones is the sum over rows, several times as fast as ndarray.sum.
+        total += ones[: len(rows)] @ centred
+        scatter = scatter + second_moment(centred)
+    delta = total / len(x)
+    scatter = scatter - len(x) * second_moment(delta[np.newaxis])
+    return origin, centre - origin + delta, scatter
+
+
+def _row_blocks(x: np.ndarray):
+    size = max(1, _BUFFER_SIZE // x.shape[1])
+    return (x[start : start + size] for start in range(0, len(x), size))

@@ -1,0 +1,114 @@
+"""A table of what the moments say about every latent variable."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from passive_pruner.regime._moments import LatentMoments
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def report(
+    moments: LatentMoments, types: Sequence[str] | np.ndarray, *, names: Sequence[str] | None = None
+) -> pd.DataFrame:
+    """Evidence for the type of every latent variable.
+
+    Parameters
+    ----------
+    moments : LatentMoments
+        Moments of the posterior.
+    types : array-like of shape (n_components,), str
+        Type of every variable.
+    names : array-like of shape (n_components,), str, default=None
+        Names of the variables. By default they are numbered from 0.
+
+    Returns
+    -------
+    report : DataFrame with one row per variable, index "variable"
+        All columns but the first are float64, with population variances (ddof=0). Those marked *
+        are NaN if the moments have no posterior variances.
+
+        ``type``
+            The given type.
+        ``variance_of_mean``
+            Variance of the posterior mean over rows.
+        ``mean_of_variance`` *, ``variance_of_variance`` *
+            Mean and variance of the posterior variance s2 over rows.
+        ``kl`` *
+            Mean divergence of the posterior from the prior, in nats.
+        ``reliability`` *
+            Share of the variance of the sampled code that is variance of the mean.
+        ``max_correlation_mean``
+            Largest absolute correlation of the mean code with that of another variable. NaN if
+            the moments are those of sampled codes, from which it cannot be told: for a passive
+            variable it would be noise divided by noise.
+        ``max_correlation_sampled`` *
+            The same for the sampled codes.
+        ``active_share`` *
+            Fraction of rows in which s2 < 0.5. A variable that few rows use looks passive on
+            average; here it does not.
+
+    Raises
+    ------
+    ValueError
+        If `types` or `names` has another length than the moments.
+
+    Notes
+    -----
+    A correlation with a constant variable is 0, and so is that of a single variable with the
+    empty rest.
+
+    Examples
+    --------
+    >>> from passive_pruner.datasets import make_posterior
+    >>> from passive_pruner.regime import LatentMoments, report, variance
+    >>> posterior, _ = make_posterior(["active", "active", "passive"], random_state=0)
+    >>> moments = LatentMoments.from_batch(*posterior)
+    >>> table = report(moments, variance(moments, 0.1))
+    >>> table[["type", "max_correlation_mean", "max_correlation_sampled"]].round(1)
+                 type  max_correlation_mean  max_correlation_sampled
+    variable
+    0          active                   0.2                      0.0
+    1          active                   0.9                      0.0
+    2         passive                   0.9                      0.0
+    """
+    import pandas as pd
+
+    for name, values in {"types": types, "names": names}.items():
+        if values is not None and len(values) != moments.n_components:
+            raise ValueError(
+                f"{name} must have one entry per variable, {moments.n_components}, "
+                f"got {len(values)}."
+            )
+    correlation_mean = _max_correlation(moments.mean_covariance)
+    if moments.sampled:
+        correlation_mean = np.full_like(correlation_mean, np.nan)
+    return pd.DataFrame(
+        {
+            "type": types,
+            "variance_of_mean": moments.variance_of_mean,
+            "mean_of_variance": moments.mean_of_variance,
+            "variance_of_variance": moments.variance_of_variance,
+            "kl": moments.kl,
+            "reliability": moments.reliability,
+            "max_correlation_mean": correlation_mean,
+            "max_correlation_sampled": _max_correlation(moments.sampled_covariance),
+            "active_share": moments.active_share,
+        },
+        index=pd.Index(range(moments.n_components) if names is None else names, name="variable"),
+    )
+
+
+def _max_correlation(covariance: np.ndarray) -> np.ndarray:
+    """Largest absolute correlation of every variable with another one."""
+    deviation = np.sqrt(covariance.diagonal())
+    scale = np.outer(deviation, deviation)
+    # Where the scale is NaN, so is the quotient: NaN != 0.
+    correlation = np.divide(covariance, scale, out=np.zeros_like(scale), where=scale != 0)
+    np.fill_diagonal(correlation, np.where(np.isnan(deviation), np.nan, 0))
+    return np.minimum(np.abs(correlation).max(axis=1), 1)

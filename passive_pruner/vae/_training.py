@@ -1,0 +1,295 @@
+"""Training: a skorch net whose epochs are counted in gradient steps."""
+
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice, pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from skorch import NeuralNet
+from skorch.callbacks import EarlyStopping, EpochTimer, PrintLog
+from torch import nn
+
+from passive_pruner.exceptions import DivergenceWarning, TrainingInterruptedWarning
+from passive_pruner.vae._module import VAE
+from passive_pruner.vae._objectives import Objective, kl_per_variable
+
+# Gradient steps between two evaluations. An epoch in steps instead of passes over the data makes
+# the budget, the patience of early stopping and the share of time spent on evaluation the same
+# for 500 rows (where a pass is two steps) and for 5,000,000 (where it is 20,000).
+EPOCH_STEPS = 100
+# Variance of the mean above which a variable counts as active in the history: the default
+# threshold of PassiveVariableRemover.
+ACTIVITY_THRESHOLD = 0.1
+
+
+def permuted_batches(
+    X: np.ndarray, rows: np.ndarray, batch_size: int, rng: np.random.RandomState
+) -> Iterator[torch.Tensor]:
+    """Yield batches of `rows` of `X` without end, in a new order in every pass.
+
+    The rows of a pass are spread evenly over its batches: dropping a short last batch would leave
+    none where there are fewer rows than `batch_size`, and a last batch of a single row breaks
+    batch normalisation.
+    """
+    n_batches = -(-len(rows) // batch_size)
+    bounds = np.linspace(0, len(rows), n_batches + 1).astype(int)
+    while True:
+        order = rng.permutation(rows)
+        for start, stop in pairwise(bounds):
+            yield torch.from_numpy(X.take(order[start:stop], axis=0))
+
+
+class Criterion(nn.Module):
+    """Negative log-likelihood plus the objective's regulariser, in nats averaged over rows."""
+
+    def __init__(self, objective: Objective):
+        super().__init__()
+        self.objective = objective
+
+    def forward(self, module: VAE, x: torch.Tensor, *, step: int, noise=None):
+        """Return the reconstruction term, the regulariser and the posterior of `x`."""
+        outputs, mean, log_variance, sample = module(x, noise)
+        reconstruction = -module.likelihood.log_likelihood(outputs, x).mean()
+        regularizer = self.objective.regularizer(mean, log_variance, sample, step=step)
+        return reconstruction, regularizer, mean, log_variance
+
+
+class VAENet(NeuralNet):
+    """The skorch net: its optimiser, device, callbacks and history around an epoch in steps.
+
+    It keeps no record of single batches and never reads a number back from the device between
+    two evaluations: for small networks that costs more than the gradient step itself.
+    """
+
+    def __init__(self, module, criterion, *, n_steps, first_step, x_eval, noise, **kwargs):
+        super().__init__(module, criterion, train_split=None, **kwargs)
+        self.n_steps = n_steps
+        self.first_step = first_step
+        self.x_eval = x_eval
+        self.noise = noise
+
+    def initialize(self):
+        """Initialise as skorch does and set the step counter to where training begins."""
+        super().initialize()
+        self.step_ = self.first_step
+        return self
+
+    @property
+    def _default_callbacks(self):
+        ignored = ["mean_of_variance", "variance_of_mean"]
+        return [("timer", EpochTimer()), ("print_log", PrintLog(keys_ignored=ignored))]
+
+    def get_dataset(self, X, y=None):
+        """Batches are made by :func:`permuted_batches`; there is no data set to build."""
+        return X
+
+    def get_iterator(self, dataset, training=False):
+        """Continue the endless stream of batches where the last epoch left it."""
+        return dataset
+
+    def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
+        """Take the gradient steps of one epoch, then evaluate."""
+        if not training:
+            return
+        n_left = self.first_step + self.n_steps - self.step_
+        self._set_training(True)
+        for x in islice(iterator, min(EPOCH_STEPS, n_left)):
+            step_fn(x)
+        self.history.record("step", self.step_)
+        for key, value in self.evaluate().items():
+            self.history.record(key, value)
+
+    def train_step(self, x, **fit_params):
+        """Take one gradient step."""
+        x = x.to(self.device, non_blocking=True)
+        reconstruction, regularizer, *_ = self.criterion_(self.module_, x, step=self.step_)
+        self.optimizer_.zero_grad()
+        (reconstruction + regularizer).backward()
+        self.optimizer_.step()
+        self.step_ += 1
+
+    @torch.no_grad()
+    def evaluate(self) -> dict[str, Any]:
+        """Measure the objective on the evaluation rows, with the same noise every time.
+
+        Schedules count as finished: otherwise an objective that grows stricter would look as if
+        the model became worse, and early stopping would end training before the schedule does.
+        """
+        self._set_training(False)
+        reconstruction, regularizer, mean, log_variance = self.criterion_(
+            self.module_, self.x_eval, step=self.first_step + self.n_steps, noise=self.noise
+        )
+        kl = kl_per_variable(mean, log_variance).sum(dim=1).mean()
+        finite = torch.stack([p.isfinite().all() for p in self.module_.parameters()]).all()
+        values = torch.stack([reconstruction, kl, regularizer]).tolist()
+        if not (finite.item() and np.isfinite(values).all()):
+            raise FloatingPointError
+        reconstruction, kl, regularizer = values
+        variance_of_mean = mean.var(dim=0, correction=0).cpu().numpy()
+        return {
+            "elbo": -reconstruction - kl,
+            "reconstruction": reconstruction,
+            "kl": kl,
+            "regularizer": regularizer,
+            "objective": reconstruction + regularizer,
+            "n_active": int((variance_of_mean > ACTIVITY_THRESHOLD).sum()),
+            "variance_of_mean": variance_of_mean,
+            "mean_of_variance": log_variance.exp().mean(dim=0).cpu().numpy(),
+        }
+
+
+@dataclass
+class Training:
+    """What came out of a training run."""
+
+    history: list[dict[str, Any]] = field(default_factory=list)
+    n_steps: int = 0
+    optimizer_state: dict[str, Any] = field(default_factory=dict)
+
+
+def train(
+    module: VAE,
+    objective: Objective,
+    X: np.ndarray,
+    *,
+    rows: np.ndarray,
+    eval_rows: np.ndarray,
+    n_steps: int,
+    first_step: int,
+    batch_size: int,
+    learning_rate: float,
+    device: torch.device,
+    patience: int | None,
+    tol: float,
+    seed: int,
+    verbose: bool,
+    optimizer_state: dict[str, Any] | None = None,
+    on_epoch: Callable[[dict[str, Any]], bool] = lambda record: False,
+) -> Training:
+    """Train `module` in place, with every random draw from `seed`.
+
+    Parameters
+    ----------
+    module : VAE
+        What is trained.
+    objective : Objective
+        Supplies the regulariser.
+    X : ndarray of shape (n_samples, n_features), float32
+        Data; read in batches and never copied as a whole.
+    rows, eval_rows : ndarray of int
+        Rows to train on and rows to evaluate on.
+    n_steps, first_step : int
+        Number of gradient steps to take, and the number taken by earlier runs.
+    batch_size, learning_rate, device : int, float, torch.device
+        As in :class:`VAEEncoder`.
+    patience : int or None
+        Epochs without an improvement of the objective on `eval_rows` by more than `tol` nats
+        after which training stops; the best weights are then restored. None: neither.
+    tol : float
+        In nats per row.
+    seed : int
+        Seed of batches and noise. The caller forks torch's global generator.
+    verbose : bool
+        Whether to print one line per epoch.
+    optimizer_state : dict or None, default=None
+        State of the optimiser to continue with.
+    on_epoch : callable, optional
+        Called with the record of every epoch; returning True ends training.
+
+    Returns
+    -------
+    training : Training
+
+    Raises
+    ------
+    ValueError
+        If the objective is not finite after the first epoch.
+    KeyboardInterrupt
+        If interrupted before the end of the first epoch.
+    """
+    stopper = None
+    if patience is not None:
+        stopper = EarlyStopping(
+            monitor="objective",
+            patience=patience,
+            threshold=tol,
+            threshold_mode="abs",
+            load_best=True,
+            sink=lambda text: None,
+        )
+    module.to(device)
+    x_eval = torch.from_numpy(X.take(eval_rows, axis=0)).to(device)
+    with torch.no_grad():
+        noise = torch.randn_like(module.encode(x_eval)[0])
+    net = VAENet(
+        module,
+        Criterion(objective),
+        n_steps=n_steps,
+        first_step=first_step,
+        x_eval=x_eval,
+        noise=noise,
+        optimizer=torch.optim.Adam,
+        optimizer__fused=device.type in ("cpu", "cuda"),
+        lr=learning_rate,
+        device=device,
+        callbacks=[("early_stopping", stopper)] if stopper else [],
+        verbose=int(verbose),
+    ).initialize()
+    if optimizer_state:
+        net.optimizer_.load_state_dict(optimizer_state)
+        net.set_params(lr=learning_rate)
+    batches = permuted_batches(X, rows, batch_size, np.random.RandomState(seed))
+
+    result = Training()
+    net.notify("on_train_begin")
+    while net.step_ < first_step + n_steps:
+        last_finite = {name: value.clone() for name, value in module.state_dict().items()}
+        try:
+            net.fit_loop(batches, epochs=1)
+        except FloatingPointError:
+            if not result.history:
+                raise ValueError(
+                    _diverged("Training met a non-finite objective at its start")
+                ) from None
+            module.load_state_dict(last_finite)
+            warnings.warn(
+                _diverged(f"Training met a non-finite objective and kept step {result.n_steps}"),
+                DivergenceWarning,
+                stacklevel=4,
+            )
+            break
+        except KeyboardInterrupt:
+            # skorch's EarlyStopping stops by the exception that Ctrl-C raises.
+            converged = stopper is not None and stopper.misses_ == stopper.patience
+            if not converged:
+                if not result.history:
+                    raise
+                warnings.warn(
+                    f"Training was interrupted after {len(result.history)} epochs; the model "
+                    "holds what was learned until then.",
+                    TrainingInterruptedWarning,
+                    stacklevel=4,
+                )
+                break
+        result.history.append(_record(net))
+        result.n_steps = net.step_
+        if on_epoch(result.history[-1]) or (stopper and stopper.misses_ == stopper.patience):
+            break
+    net.notify("on_train_end")
+    result.optimizer_state = net.optimizer_.state_dict()
+    return result
+
+
+def _record(net: VAENet) -> dict[str, Any]:
+    record = {k: v for k, v in net.history[-1].items() if k not in ("batches", "dur")}
+    return {**record, "seconds": net.history[-1, "dur"]}
+
+
+def _diverged(what: str) -> str:
+    return (
+        f"{what}. Likely causes: columns of very different or very large scale (put "
+        "sklearn.preprocessing.StandardScaler before the encoder) or too large a learning_rate."
+    )

@@ -1,0 +1,26 @@
+"""scikit-learn's own checks, over several configurations and with no expected failure."""
+
+import pytest
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from passive_pruner import VAEEncoder
+from passive_pruner.vae import MLP, BetaVAE, Gaussian
+
+TINY = {"n_components": 2, "architecture": MLP((8,)), "max_steps": 20}
+
+
+# The data of these checks is noise, and the training is a few steps long: a collapsed encoder is
+# the right answer there, and none of the checks is about it.
+@pytest.mark.filterwarnings("ignore::passive_pruner.exceptions.CollapseWarning")
+@parametrize_with_checks(
+    [
+        VAEEncoder(**TINY),
+        VAEEncoder(**TINY, add_variance=True, early_stopping=False),
+        VAEEncoder(**TINY, output="sampled", warm_start=True),
+        VAEEncoder(
+            **TINY, objective=BetaVAE(beta=0.1), likelihood=Gaussian("per_feature"), batch_size=5
+        ),
+    ]
+)
+def test_encoder_passes_scikit_learn_checks(estimator, check):
+    check(estimator)

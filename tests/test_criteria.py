@@ -1,0 +1,112 @@
+"""Truths about the rules: they agree with the paper's release and with known posteriors."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from passive_pruner.datasets import make_posterior
+from passive_pruner.regime import CRITERIA, LatentMoments, active_units, kl, variance
+from passive_pruner.regime._criteria import STATISTICS
+
+DATA = Path(__file__).parent / "data"
+ARRAYS = np.load(DATA / "reference.npz")
+FIGURES = json.loads((DATA / "reference.json").read_text())
+REGIMES = [f"regime{i}" for i in range(5)]
+
+
+def reference_moments(regime):
+    return LatentMoments.from_batch(ARRAYS[f"{regime}_mean"], ARRAYS[f"{regime}_variance"])
+
+
+@pytest.mark.parametrize("tolerance", ["0.05", "0.1", "0.3"])
+@pytest.mark.parametrize("regime", REGIMES)
+def test_variance_rule_is_the_released_one(regime, tolerance):
+    types = variance(reference_moments(regime), float(tolerance))
+    assert types.tolist() == FIGURES[regime]["types"][tolerance]
+
+
+@pytest.mark.parametrize("regime", REGIMES)
+def test_statistics_are_the_released_ones(regime):
+    moments, figures = reference_moments(regime), FIGURES[regime]
+    for name, value in {
+        "mean_of_variance": figures["mean_of_variance"],
+        "variance_of_variance": figures["variance_of_variance"],
+        "variance_of_mean": figures["active_units_var_of_mean"],
+    }.items():
+        np.testing.assert_allclose(getattr(moments, name), value, rtol=1e-9, err_msg=name)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_rules_recover_known_types(seed):
+    posterior, types = make_posterior(
+        ["active", "mixed", "passive", "rare", "passive", "active"], 2000, random_state=seed
+    )
+    moments = LatentMoments.from_batch(*posterior)
+    # On average over rows a rare variable looks passive; its divergence from the prior,
+    # 0.02 * 1.5 nats, is below the threshold as well.
+    expected = np.where(types == "rare", "passive", types)
+    np.testing.assert_array_equal(variance(moments, 0.1), expected)
+    expected = np.where(expected == "mixed", "active", expected)
+    np.testing.assert_array_equal(active_units(moments, 0.1), expected)
+    np.testing.assert_array_equal(kl(moments, 0.1), expected)
+
+
+@pytest.mark.parametrize("criterion", CRITERIA)
+def test_types_follow_a_permutation_of_columns(criterion):
+    mean, var = make_posterior(["active", "mixed", "passive", "rare"] * 3, random_state=0)[0]
+    order = np.random.default_rng(0).permutation(12)
+    rule = CRITERIA[criterion]
+    types = rule(LatentMoments.from_batch(mean, var), 0.1)
+    permuted = rule(LatentMoments.from_batch(mean[:, order], var[:, order]), 0.1)
+    np.testing.assert_array_equal(permuted, types[order])
+
+
+@pytest.mark.parametrize("criterion", ["active_units", "kl"])
+def test_larger_threshold_never_brings_a_variable_back(criterion):
+    moments = reference_moments("regime2")
+    passive = [CRITERIA[criterion](moments, t) == "passive" for t in np.linspace(0, 2, 50)]
+    assert (np.diff(np.array(passive, dtype=int), axis=0) >= 0).all()
+    assert passive[-1].all()
+
+
+def test_passive_is_tested_before_active():
+    # With a tolerance of one half, E[s2] = 1/2 satisfies both rules.
+    moments = LatentMoments.from_batch(np.zeros((2, 1)), np.full((2, 1), 0.5))
+    assert variance(moments, 0.5) == "passive"
+
+
+def test_thresholds_are_inclusive_where_the_rules_say_so():
+    moments = LatentMoments.from_batch([[0.5], [-0.5]], [[0.5], [1.5]])
+    assert active_units(moments, 0.25) == "passive"
+    assert variance(moments, 0.25) == "mixed"
+    assert variance(moments, 0.26) == "passive"
+    assert kl(moments, moments.kl[0]) == "passive"
+
+
+def test_draws_with_variances_are_typed_as_their_means():
+    posterior, _ = make_posterior(["active", "mixed", "passive"], 20_000, random_state=0)
+    noise = np.random.default_rng(0).standard_normal(posterior.mean.shape)
+    draws = posterior.mean + np.sqrt(posterior.variance) * noise
+    of_means = LatentMoments.from_batch(*posterior)
+    of_draws = LatentMoments.from_batch(draws, posterior.variance, sampled=True)
+    for rule in CRITERIA.values():
+        np.testing.assert_array_equal(rule(of_draws, 0.1), rule(of_means, 0.1))
+
+
+@pytest.mark.parametrize("criterion", ["variance", "kl"])
+def test_missing_variances_are_an_error(criterion):
+    with pytest.raises(ValueError, match=rf"{criterion} needs .*from_batch\(mean, variance\)"):
+        CRITERIA[criterion](LatentMoments.from_batch([[1.0]]), 0.1)
+
+
+def test_draws_without_variances_are_an_error():
+    with pytest.raises(ValueError, match="sampled codes needs posterior variances"):
+        active_units(LatentMoments.from_batch([[1.0], [2.0]], sampled=True), 0.1)
+
+
+def test_every_criterion_names_its_statistic():
+    moments = LatentMoments.from_batch([[1.0]], [[1.0]])
+    assert CRITERIA.keys() == STATISTICS.keys()
+    assert all(getattr(moments, name).shape == (1,) for name in STATISTICS.values())
