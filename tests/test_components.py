@@ -11,8 +11,8 @@ from scipy import stats
 from sklearn.base import clone
 
 from passive_pruner.vae import MLP, Bernoulli, BetaVAE, Gaussian
+from passive_pruner.vae._batches import permuted_batches
 from passive_pruner.vae._module import LOG_VARIANCE_BOUND, VAE, elbo_points
-from passive_pruner.vae._training import permuted_batches
 
 DATA = Path(__file__).parent / "data"
 

@@ -35,6 +35,14 @@ class LikelihoodModule(nn.Module):
         """Log-likelihood of each row, in nats, summed over features; shape (batch,)."""
         return self.distribution(outputs).log_prob(x).sum(dim=1)
 
+    def mean(self, outputs: torch.Tensor) -> torch.Tensor:
+        """Mean of the data, (batch, n_features)."""
+        return self.distribution(outputs).mean
+
+    def sample(self, outputs: torch.Tensor) -> torch.Tensor:
+        """Draw one row per row of `outputs`, (batch, n_features)."""
+        return self.distribution(outputs).sample()
+
 
 class Likelihood(Component):
     """Base class of likelihoods: implement :meth:`build`."""

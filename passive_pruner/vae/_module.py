@@ -73,11 +73,11 @@ class VAE(nn.Module):
 
     def mean(self, z: torch.Tensor) -> torch.Tensor:
         """Mean of the likelihood at each code, (batch, n_features)."""
-        return self.likelihood.distribution(self.decoder(z)).mean
+        return self.likelihood.mean(self.decoder(z))
 
     def sample(self, z: torch.Tensor) -> torch.Tensor:
         """One draw from the likelihood at each code, (batch, n_features)."""
-        return self.likelihood.distribution(self.decoder(z)).sample()
+        return self.likelihood.sample(self.decoder(z))
 
     def elbo(self, x: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         """ELBO of each row in nats, its expectation taken at every row of `noise`; (batch,)."""

@@ -1,9 +1,9 @@
 """Training: a skorch net whose epochs are counted in gradient steps."""
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import islice, pairwise
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from skorch.callbacks import EarlyStopping, EpochTimer, PrintLog
 from torch import nn
 
 from passive_pruner.exceptions import DivergenceWarning, TrainingInterruptedWarning
+from passive_pruner.vae._batches import permuted_batches
 from passive_pruner.vae._module import VAE
 from passive_pruner.vae._objectives import Objective, kl_per_variable
 
@@ -23,23 +24,6 @@ EPOCH_STEPS = 100
 # Variance of the mean above which a variable counts as active in the history: the default
 # threshold of PassiveVariableRemover.
 ACTIVITY_THRESHOLD = 0.1
-
-
-def permuted_batches(
-    X: np.ndarray, rows: np.ndarray, batch_size: int, rng: np.random.RandomState
-) -> Iterator[torch.Tensor]:
-    """Yield batches of `rows` of `X` without end, in a new order in every pass.
-
-    The rows of a pass are spread evenly over its batches: dropping a short last batch would leave
-    none where there are fewer rows than `batch_size`, and a last batch of a single row breaks
-    batch normalisation.
-    """
-    n_batches = -(-len(rows) // batch_size)
-    bounds = np.linspace(0, len(rows), n_batches + 1).astype(int)
-    while True:
-        order = rng.permutation(rows)
-        for start, stop in pairwise(bounds):
-            yield torch.from_numpy(X.take(order[start:stop], axis=0))
 
 
 class Criterion(nn.Module):
