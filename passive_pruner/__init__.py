@@ -14,6 +14,7 @@ _PUBLIC = {
     "exceptions": None,
     "metrics": None,
     "regime": None,
+    "prune_pipeline": "_pruning",
     "vae": None,
 }
 

@@ -5,6 +5,7 @@ is by the end of its name, which survives the prefixes that ``ColumnTransformer`
 ``FeatureUnion`` put in front.
 """
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -28,15 +29,17 @@ class Posterior(NamedTuple):
     variance: np.ndarray
 
 
-def code_names(prefix: str, n_components: int, *, sampled: bool, add_variance: bool) -> np.ndarray:
+def code_names(
+    prefix: str, variables: Iterable[int], *, sampled: bool, add_variance: bool
+) -> np.ndarray:
     """Names of the columns that an encoder writes.
 
     Parameters
     ----------
     prefix : str
         Lower-case class name of the encoder.
-    n_components : int
-        Number of latent variables.
+    variables : iterable of int
+        Numbers of the latent variables.
     sampled : bool
         Whether the codes are draws from the posterior instead of its means.
     add_variance : bool
@@ -47,9 +50,10 @@ def code_names(prefix: str, n_components: int, *, sampled: bool, add_variance: b
     names : ndarray of shape (n_columns,), object
     """
     suffix = SAMPLED_SUFFIX if sampled else ""
-    names = [f"{prefix}{j}{suffix}" for j in range(n_components)]
+    variables = list(variables)
+    names = [f"{prefix}{j}{suffix}" for j in variables]
     if add_variance:
-        names += [f"{prefix}{j}{VARIANCE_SUFFIX}" for j in range(n_components)]
+        names += [f"{prefix}{j}{VARIANCE_SUFFIX}" for j in variables]
     return np.asarray(names, dtype=object)
 
 

@@ -8,27 +8,25 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
-from sklearn.base import (
-    BaseEstimator,
-    ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
-    _fit_context,
-)
+from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_array, check_is_fitted
 
-from passive_pruner._codes import Posterior, code_names
+from passive_pruner._base import BaseEncoder
+from passive_pruner._pruning import prune_encoder
 from passive_pruner._validation import all_or_nothing, seed_from, validate_numeric
+from passive_pruner._width import find_width
 from passive_pruner.exceptions import CollapseWarning
 from passive_pruner.regime import LatentMoments
 from passive_pruner.regime import variance as variance_criterion
 from passive_pruner.vae import MLP, Architecture, BetaVAE, Gaussian, Likelihood, Objective
+from passive_pruner.vae._batches import Rows, flat_images
 from passive_pruner.vae._likelihoods import LIKELIHOODS
 from passive_pruner.vae._module import VAE, elbo_points, resolve_device, seeded_torch
 from passive_pruner.vae._training import train
 
 # Held-out rows are read after every epoch; more of them would cost time and tell little more.
-MAX_EVALUATION_ROWS = 4096
+MAX_EVALUATION_ROWS = 2048
 # Rows per chunk in which data passes through the network: the activations of a chunk stay in the
 # cache of the processor.
 CHUNK_ROWS = 1024
@@ -38,7 +36,7 @@ CHUNK_ROWS = 1024
 _live: WeakKeyDictionary = WeakKeyDictionary()
 
 
-class VAEEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class VAEEncoder(BaseEncoder):
     """Variational autoencoder that encodes rows into the posterior of its latent variables.
 
     Training minimises the negative log-likelihood plus the regulariser of `objective`, both in
@@ -47,13 +45,17 @@ class VAEEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
 
     Parameters
     ----------
-    n_components : int, default=10
+    n_components : int or "auto", default=10
         Number of latent variables. Those that the data does not need become passive:
-        :class:`PassiveVariableRemover` finds and removes them.
+        :class:`PassiveVariableRemover` finds and removes them. "auto" first trains with more
+        variables than needed, at most `max_steps` steps in all, and takes as many as carry more
+        than 0.05 nats per row.
     objective : Objective or None, default=None
         What is minimised; None is ``BetaVAE(beta=1.0)``, the ELBO.
-    likelihood : Likelihood, {"gaussian", "bernoulli"} or None, default=None
+    likelihood : Likelihood, str or None, default=None
         Distribution of the data given a code; None is ``Gaussian()``, whose variance is learned.
+        Names for likelihoods with default settings: "bernoulli", "categorical",
+        "continuous_bernoulli", "gaussian", "negative_binomial" and "poisson".
     architecture : Architecture or None, default=None
         Encoder and decoder networks; None is ``MLP()``, two hidden layers of 256 ReLU units.
     output : {"mean", "sampled"}, default="mean"
@@ -62,18 +64,25 @@ class VAEEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
     add_variance : bool, default=False
         Whether :meth:`transform` appends one column of posterior variances per code. The remover
         needs them for ``criterion="variance"`` and to find passive variables in sampled codes.
+    allow_missing : bool, default=False
+        Whether `X` may have NaN. Such cells are left out of the likelihood, and the encoder is
+        told which cells are present; without it NaN is an error.
     max_steps : int, default=20000
         Most gradient steps that one call of :meth:`fit` takes.
     batch_size : int, default=256
         Most rows per gradient step. The rows of one pass are spread evenly over its batches.
     learning_rate : float, default=0.001
         Step size of Adam.
+    kl_warmup_steps : int, default=0
+        Gradient steps over which the weight of the regulariser grows from 0 to 1, counted like
+        `n_steps_`. Variables that would collapse before the decoder can read them stay in use.
+        What `history_` records has full weight throughout; early stopping begins after them.
     early_stopping : bool, default=True
         Whether to hold out rows, stop when the objective on them no longer improves, and restore
         the best weights. With the default objective this is the validation ELBO. Schedules of an
         objective count as finished when it is measured.
     validation_fraction : float, default=0.1
-        Share of the rows that early stopping holds out; at least 1 and at most 4096 rows.
+        Share of the rows that early stopping holds out; at least 1 and at most 2048 rows.
     n_iter_no_change : int, default=5
         Epochs of 100 gradient steps without an improvement by more than `tol` after which
         training stops.
@@ -96,10 +105,10 @@ class VAEEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         Parameters of the fitted network, by their name in its torch state dict.
     history_ : list of dict
         One record per epoch of 100 gradient steps, measured on the held-out rows (without early
-        stopping on up to 4096 training rows): "elbo", "reconstruction", "kl", "regularizer" and
+        stopping on up to 2048 training rows): "elbo", "reconstruction", "kl", "regularizer" and
         "objective" in nats per row, "n_active", the number of variables whose mean has a variance
-        above 0.1, and per variable "variance_of_mean" and "mean_of_variance"; also "epoch", "step"
-        and "seconds".
+        above 0.1, and per variable "variance_of_mean" and "mean_of_variance"; the parts of the
+        objective, such as "total_correlation"; and "epoch", "step" and "seconds".
     n_iter_ : int
         Number of epochs.
     n_steps_ : int
@@ -109,8 +118,14 @@ class VAEEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         The components in use.
     n_components_ : int
         Number of latent variables.
+    variable_numbers_ : ndarray of shape (n_components_,)
+        Numbers of the variables before pruning; only after :meth:`pruned`.
+    feature_shape_ : tuple of int
+        Shape of one example: ``(n_features_in_,)``, or that of the images given to :meth:`fit`.
+    is_bytes_ : bool
+        Whether the encoder was fitted on images of bytes (uint8), which are divided by 255.
     n_features_in_ : int
-        Number of columns of the training data.
+        Number of columns of the training data, or of values per image.
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Names of the columns; only where all of them are strings.
 
@@ -157,15 +172,17 @@ class VAEEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
     """
 
     _parameter_constraints: ClassVar[dict] = {
-        "n_components": [Interval(Integral, 1, None, closed="left")],
+        "n_components": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "objective": [Objective, None],
         "likelihood": [Likelihood, StrOptions(set(LIKELIHOODS)), None],
         "architecture": [Architecture, None],
         "output": [StrOptions({"mean", "sampled"})],
         "add_variance": ["boolean"],
+        "allow_missing": ["boolean"],
         "max_steps": [Interval(Integral, 1, None, closed="left")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "kl_warmup_steps": [Interval(Integral, 0, None, closed="left")],
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
@@ -185,9 +202,11 @@ class VAEEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         architecture=None,
         output="mean",
         add_variance=False,
+        allow_missing=False,
         max_steps=20_000,
         batch_size=256,
         learning_rate=1e-3,
+        kl_warmup_steps=0,
         early_stopping=True,
         validation_fraction=0.1,
         n_iter_no_change=5,
@@ -203,9 +222,11 @@ class VAEEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         self.architecture = architecture
         self.output = output
         self.add_variance = add_variance
+        self.allow_missing = allow_missing
         self.max_steps = max_steps
         self.batch_size = batch_size
         self.learning_rate = learning_rate
+        self.kl_warmup_steps = kl_warmup_steps
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
@@ -238,9 +259,7 @@ class VAEEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         """
         with all_or_nothing(self):
             continued = self.warm_start and hasattr(self, "weights_")
-            X = validate_numeric(
-                self, X, dtype=np.float32, ensure_min_samples=2, reset=not continued
-            )
+            X = self._begin(X, continued=continued, min_samples=2)
             rows = np.arange(len(X))
             seed = self._seed(continued=continued)
             if self.early_stopping:
@@ -273,7 +292,12 @@ class VAEEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         """
         with all_or_nothing(self):
             continued = hasattr(self, "weights_")
-            X = validate_numeric(self, X, dtype=np.float32, reset=not continued)
+            if not continued and self.n_components == "auto":
+                raise ValueError(
+                    "n_components='auto' is found by training on all rows, which partial_fit does "
+                    "not see. Give a number, or call fit on a sample first."
+                )
+            X = self._begin(X, continued=continued)
             rows = np.arange(len(X))
             self._train(
                 X,
@@ -286,6 +310,53 @@ class VAEEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
             )
         return self
 
+    def _begin(self, X, *, continued, min_samples=1):
+        """Settle the components and check the data that training starts from."""
+        if not continued:
+            self.objective_ = (self.objective or BetaVAE()).validated()
+            self.architecture_ = (self.architecture or MLP()).validated()
+            vars(self).pop("variable_numbers_", None)  # of an encoder that was pruned
+        given, shape = X, getattr(X, "shape", ())
+        X = self._rows(X, reset=not continued, ensure_min_samples=min_samples)
+        if not continued:
+            self.feature_shape_ = shape[1:] if len(shape) > 2 else (self.n_features_in_,)
+            likelihood = self.likelihood or Gaussian()
+            if isinstance(likelihood, str):
+                likelihood = LIKELIHOODS[likelihood]()
+            names = getattr(self, "feature_names_in_", None)
+            self.likelihood_ = likelihood.validated().resolve(self.n_features_in_, names)
+        for _, chunk in X.chunks(MAX_EVALUATION_ROWS):
+            self.likelihood_.check_data(chunk)
+        if not continued:
+            self.n_components_ = self.n_components
+            if self.n_components == "auto":
+                self.n_components_ = find_width(self, given, self.n_features_in_)
+        return X
+
+    def _rows(self, X, *, reset, **kwargs):
+        """Validate `X`, images included, and wrap it without a copy."""
+        dtype = np.float32
+        if (image_shape := getattr(self.architecture_, "image_shape", None)) is not None:
+            X, dtype = flat_images(X, image_shape), [np.float32, np.uint8]
+        X = validate_numeric(
+            self,
+            X,
+            reset=reset,
+            dtype=dtype,
+            accept_sparse="csr",
+            ensure_all_finite="allow-nan" if self.allow_missing else True,
+            **kwargs,
+        )
+        is_bytes = X.dtype == np.uint8
+        if reset:
+            self.is_bytes_ = is_bytes
+        elif self.is_bytes_ and not is_bytes and X.max() > 1:
+            raise ValueError(
+                f"X has floats up to {X.max():.6g}, but VAEEncoder was fitted on bytes, which it "
+                "scales from 0..255 to 0..1. Pass bytes (uint8), or divide X by 255."
+            )
+        return Rows(X, divisor=255 if is_bytes else 1)
+
     def _train(self, X, rows, eval_rows, *, seed, n_steps, continued, in_passes=False):
         device = resolve_device(self.device)
         first_step = self.n_steps_ if continued else 0
@@ -293,21 +364,12 @@ class VAEEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         optimizer_state = None
         with seeded_torch(seed, device):
             if continued:
-                self.likelihood_.check_data(X)
                 module = self._module(device)
                 # Training changes the module in place; should it fail, `weights_` is what holds.
                 *_, kept_state = _live.pop(self)
                 if in_passes:
                     optimizer_state = kept_state
             else:
-                self.objective_ = (self.objective or BetaVAE()).validated()
-                likelihood = self.likelihood or Gaussian()
-                if isinstance(likelihood, str):
-                    likelihood = LIKELIHOODS[likelihood]()
-                self.likelihood_ = likelihood.validated()
-                self.architecture_ = (self.architecture or MLP()).validated()
-                self.n_components_ = self.n_components
-                self.likelihood_.check_data(X)
                 module = self._build_module(X[:: -(-len(X) // MAX_EVALUATION_ROWS)])
             training = train(
                 module,
@@ -319,6 +381,7 @@ class VAEEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
                 first_step=first_step,
                 batch_size=self.batch_size,
                 learning_rate=self.learning_rate,
+                kl_warmup_steps=self.kl_warmup_steps,
                 device=device,
                 patience=self.n_iter_no_change if self.early_stopping and not in_passes else None,
                 tol=self.tol,
@@ -336,15 +399,19 @@ class VAEEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         """Make an untrained network; its learned variance starts from the rows of `X`."""
         n_features = X.shape[1]
         encoder, decoder = self.architecture_.build(
-            n_features, self.n_components_, self.likelihood_.n_outputs(n_features)
+            n_features * (2 if self.allow_missing else 1),
+            self.n_components_,
+            self.likelihood_.n_outputs(n_features),
         )
-        return VAE(encoder, decoder, self.likelihood_.build(X))
+        likelihood = self.likelihood_.build(X, allow_missing=self.allow_missing)
+        return VAE(encoder, decoder, likelihood, self.allow_missing)
 
     def _module(self, device=None):
         """Return the fitted network, rebuilt if `weights_` are not those it was built from."""
         weights, module, _ = _live.get(self, (None, None, None))
         if weights is not self.weights_:
-            module = self._build_module(np.zeros((1, self.n_features_in_), dtype=np.float32))
+            with seeded_torch(0, torch.device("cpu")):  # layers draw weights when they are made
+                module = self._build_module(np.zeros((1, self.n_features_in_), dtype=np.float32))
             module = module.load_weights(self.weights_).eval()
             _live[self] = (self.weights_, module, None)
         return module.to(device or resolve_device(self.device, or_cpu=True))
@@ -354,7 +421,7 @@ class VAEEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         return seed_from(self.random_state) + (self.n_steps_ if continued else 0)
 
     def _warn_if_collapsed(self, X):
-        posterior = self._posterior(X[:MAX_EVALUATION_ROWS])
+        posterior = self._posterior(Rows(X[:MAX_EVALUATION_ROWS]))
         if (variance_criterion(LatentMoments.from_batch(*posterior), 0.1) == "passive").all():
             warnings.warn(
                 f"All {self.n_components_} latent variables are passive: the codes carry no "
@@ -364,49 +431,6 @@ class VAEEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
                 CollapseWarning,
                 stacklevel=3,
             )
-
-    def transform(self, X):
-        """Encode rows.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Numeric data.
-
-        Returns
-        -------
-        codes : ndarray of shape (n_samples, n_components) or (n_samples, 2 * n_components), float32
-            Posterior means, or one draw from each posterior with ``output="sampled"``; with
-            `add_variance` followed by the posterior variances.
-        """
-        X = self._validate(X)
-        d = self.n_components_
-        columns = np.empty((len(X), 2 * d if self._needs_variance else d), dtype=np.float32)
-        codes, variance = columns[:, :d], columns[:, d:]
-        self._encode(X, codes, variance if self._needs_variance else None)
-        if self.output == "sampled":
-            noise = np.random.default_rng(seed_from(self.random_state))
-            codes += np.sqrt(variance) * noise.standard_normal(codes.shape, dtype=np.float32)
-        return columns if self.add_variance else codes
-
-    @property
-    def _needs_variance(self):
-        return self.add_variance or self.output == "sampled"
-
-    def posterior(self, X):
-        """Posterior of the latent variables for each row.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Numeric data.
-
-        Returns
-        -------
-        posterior : Posterior
-            Named tuple of `mean` and `variance`, both of shape (n_samples, n_components), float32.
-        """
-        return self._posterior(self._validate(X))
 
     def inverse_transform(self, Z):
         """Decode codes into the mean of the likelihood.
@@ -458,6 +482,31 @@ class VAEEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         with seeded_torch(seed, next(module.parameters()).device):
             return self._decode(Z, module.sample)
 
+    def pruned(self, keep):
+        """Cut latent variables out of the fitted network.
+
+        The outputs of dropped variables are cut off the encoder, and their inputs off the decoder,
+        which then decodes as if they were at 0, the mean of their prior.
+
+        Parameters
+        ----------
+        keep : array-like of bool of shape (n_components,), or of int
+            Mask of the variables to keep, such as `PassiveVariableRemover.get_support` gives for
+            mean codes, or their numbers.
+
+        Returns
+        -------
+        encoder : VAEEncoder
+            A smaller fitted encoder. Its codes are the kept columns of those of this encoder, with
+            their names; draws with ``output="sampled"`` are new draws.
+
+        Raises
+        ------
+        ValueError
+            If `keep` is neither or keeps nothing, or if the network cannot be cut.
+        """
+        return prune_encoder(self, keep)
+
     def score_samples(self, X):
         """Evidence lower bound (ELBO) of each row.
 
@@ -503,44 +552,11 @@ class VAEEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         """
         return float(self.score_samples(X).mean())
 
-    def get_feature_names_out(self, input_features=None):
-        """Names of the columns that :meth:`transform` returns.
-
-        Parameters
-        ----------
-        input_features : None
-            Ignored.
-
-        Returns
-        -------
-        names : ndarray of str
-            ``vaeencoder0``, ``vaeencoder1``, ... for means, ``vaeencoder0_sampled``, ... for
-            samples and ``vaeencoder0_variance``, ... for variances.
-        """
-        check_is_fitted(self)
-        return code_names(
-            type(self).__name__.lower(),
-            self.n_components_,
-            sampled=self.output == "sampled",
-            add_variance=self.add_variance,
-        )
-
-    @property
-    def _n_features_out(self):
-        return self.n_components_ * (2 if self.add_variance else 1)
-
     def _validate(self, X):
         check_is_fitted(self)
-        return validate_numeric(self, X, dtype=np.float32, reset=False)
-
-    def _posterior(self, X):
-        shape = (len(X), self.n_components_)
-        posterior = Posterior(np.empty(shape, np.float32), np.empty(shape, np.float32))
-        self._encode(X, *posterior)
-        return posterior
+        return self._rows(X, reset=False)
 
     def _encode(self, X, mean, variance):
-        """Write the posterior of `X` into `mean` and, unless it is None, `variance`."""
         module = self._module()
         for chunk, x in self._chunks(X, module):
             mean_x, log_variance = module.encode(x)
@@ -550,23 +566,22 @@ class VAEEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
 
     def _decode(self, Z, decode):
         X = np.empty((len(Z), self.n_features_in_), dtype=np.float32)
-        for chunk, z in self._chunks(Z, self._module()):
+        for chunk, z in self._chunks(Rows(Z), self._module()):
             X[chunk] = decode(z).cpu()
-        return X
+        return X.reshape(-1, *self.feature_shape_)
 
     @staticmethod
     def _chunks(X, module):
         device = next(module.parameters()).device
         with torch.inference_mode():
-            for start in range(0, len(X), CHUNK_ROWS):
-                chunk = slice(start, start + CHUNK_ROWS)
-                yield chunk, torch.tensor(X[chunk], device=device)
+            for chunk, rows in X.chunks(CHUNK_ROWS):
+                yield chunk, torch.from_numpy(rows).to(device)
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "weights_")
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = ["float32"]
-        tags.non_deterministic = self.output == "sampled"
+        tags.input_tags.sparse = True
+        tags.input_tags.allow_nan = self.allow_missing
         return tags

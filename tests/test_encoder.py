@@ -351,7 +351,7 @@ def test_divergence_later_keeps_the_last_finite_weights(cancer):
     assert diverged.n_steps_ == 200
     assert np.isfinite(diverged.transform(X)).all()
     stopped_before = small_encoder(max_steps=200, early_stopping=False).fit(X)
-    np.testing.assert_array_equal(diverged.transform(X), stopped_before.transform(X))
+    np.testing.assert_allclose(diverged.transform(X), stopped_before.transform(X), atol=1e-4)
 
 
 def test_collapse_is_reported():
@@ -456,7 +456,7 @@ def test_wrong_columns_at_transform(cancer):
 
 def test_bernoulli_refuses_data_outside_the_unit_interval(cancer):
     X, _ = cancer
-    with pytest.raises(ValueError, match=r"values in \[0, 1\].*ranges from.*MinMaxScaler"):
+    with pytest.raises(ValueError, match=r"values in \[0, 1\], but X has.*MinMaxScaler"):
         small_encoder(likelihood="bernoulli").fit(X)
 
 

@@ -27,10 +27,31 @@ MAY_IMPORT = {
     "metrics": {"_validation"},
     "datasets": {"_codes", "_validation"},
     "vae": {"exceptions"},
+    "_base": {"_codes", "_validation"},
     "_remover": {"_codes", "_validation", "exceptions", "regime"},
-    "_encoder": {"_codes", "_validation", "exceptions", "regime", "vae"},
+    "_pruning": {"_remover", "vae"},
+    "_width": {"exceptions", "regime"},
+    "_encoder": {
+        "_base",
+        "_pruning",
+        "_validation",
+        "_width",
+        "exceptions",
+        "regime",
+        "vae",
+    },
 }
-WITHOUT_TORCH = {"exceptions", "_codes", "_validation", "regime", "metrics", "datasets", "_remover"}
+WITHOUT_TORCH = {
+    "exceptions",
+    "_codes",
+    "_validation",
+    "regime",
+    "metrics",
+    "datasets",
+    "_base",
+    "_remover",
+    "_width",
+}
 
 
 def imported_modules(path):

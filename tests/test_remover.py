@@ -45,7 +45,7 @@ def columns_for(criterion, posterior):
 
 def frame(X, *, sampled=False, add_variance=False, library=pd, prefix="vaeencoder"):
     d = X.shape[1] // 2 if add_variance else X.shape[1]
-    names = code_names(prefix, d, sampled=sampled, add_variance=add_variance)
+    names = code_names(prefix, range(d), sampled=sampled, add_variance=add_variance)
     return library.DataFrame(dict(zip(names, X.T, strict=True)))
 
 

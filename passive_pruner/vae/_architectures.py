@@ -1,10 +1,13 @@
 """Architectures: from the number of inputs, latent variables and outputs to two torch modules."""
 
+import copy
+import math
 from abc import abstractmethod
 from itertools import pairwise
 from numbers import Integral
 from typing import ClassVar
 
+import torch
 from sklearn.utils._param_validation import Interval, StrOptions, validate_parameter_constraints
 from torch import nn
 
@@ -25,13 +28,14 @@ class Architecture(Component):
     """Base class of architectures: implement :meth:`build`."""
 
     @abstractmethod
-    def build(self, n_features: int, n_components: int, n_outputs: int):
+    def build(self, n_inputs: int, n_components: int, n_outputs: int):
         """Make the two halves of the autoencoder.
 
         Parameters
         ----------
-        n_features : int
-            Number of columns of the data.
+        n_inputs : int
+            Number of encoder inputs: the columns of the data and, where values may be missing,
+            after them as many columns that are 1 where a value is present.
         n_components : int
             Number of latent variables.
         n_outputs : int
@@ -40,7 +44,7 @@ class Architecture(Component):
         Returns
         -------
         encoder : torch.nn.Module
-            Maps (batch, n_features) to (batch, 2 * n_components): means, then log-variances.
+            Maps (batch, n_inputs) to (batch, 2 * n_components): means, then log-variances.
         decoder : torch.nn.Module
             Maps (batch, n_components) to (batch, n_outputs).
         """
@@ -79,16 +83,10 @@ class MLP(Architecture):
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
 
-    def build(self, n_features, n_components, n_outputs):
-        for size in self.hidden_layer_sizes:
-            validate_parameter_constraints(
-                {"hidden_layer_sizes": [Interval(Integral, 1, None, closed="left")]},
-                {"hidden_layer_sizes": size},
-                caller_name=type(self).__name__,
-            )
-        hidden = tuple(self.hidden_layer_sizes)
+    def build(self, n_inputs, n_components, n_outputs):
+        hidden = _sizes(self, "hidden_layer_sizes")
         return (
-            self._perceptron(n_features, *hidden, 2 * n_components),
+            self._perceptron(n_inputs, *hidden, 2 * n_components),
             self._perceptron(n_components, *reversed(hidden), n_outputs),
         )
 
@@ -97,3 +95,244 @@ class MLP(Architecture):
         for n_in, n_out in pairwise(sizes):
             layers += [nn.Linear(n_in, n_out), ACTIVATIONS[self.activation]()]
         return nn.Sequential(*layers[:-1])
+
+
+class Conv(Architecture):
+    """Convolutional encoder and decoder for images.
+
+    At 64 x 64 pixels with the default parameters these are the networks of Locatello et al. and
+    their disentanglement_lib. Every convolution has stride 2 and halves height and width; there
+    are as many as `channels` has entries, or fewer if a side becomes odd or 2 before: 64 pixels
+    become 32, 16, 8 and 4, while 28 become 14 and 7, and 8 become 4 and 2. A hidden layer lies
+    between the last feature map and the codes, and the decoder mirrors the encoder.
+
+    Parameters
+    ----------
+    image_shape : tuple of int, default=(64, 64, 1)
+        Height, width and number of channels of the images. Height and width must be divisible
+        by 4. A row of the data is one image, flattened in this order.
+    channels : tuple of int, default=(32, 32, 64, 64)
+        Number of channels after each convolution of the encoder.
+    hidden_size : int, default=256
+        Width of the hidden layer.
+
+    Notes
+    -----
+    The first two convolutions have kernels of 4 x 4 pixels and those after them of 2 x 2; the
+    transposed convolutions of the decoder all have 4 x 4. All units are ReLU.
+
+    If the encoder also reads which values are present, or the likelihood needs several outputs
+    per value, each of these is a whole image after the other in the row.
+
+    References
+    ----------
+    Higgins et al. (2017), "beta-VAE: Learning Basic Visual Concepts with a Constrained
+    Variational Framework", ICLR, table 1.
+    Locatello et al. (2019), "Challenging Common Assumptions in the Unsupervised Learning of
+    Disentangled Representations", ICML, arXiv 1811.12359, appendix.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from passive_pruner import VAEEncoder
+    >>> from passive_pruner.vae import Conv
+    >>> X = load_digits().images
+    >>> architecture = Conv((8, 8, 1), channels=(16, 32), hidden_size=64)
+    >>> encoder = VAEEncoder(architecture=architecture, max_steps=200, random_state=0)
+    >>> encoder.fit_transform(X).shape
+    (1797, 10)
+    """
+
+    _parameter_constraints: ClassVar[dict] = {
+        "image_shape": ["array-like"],
+        "channels": ["array-like"],
+        "hidden_size": [Interval(Integral, 1, None, closed="left")],
+    }
+
+    def __init__(self, image_shape=(64, 64, 1), channels=(32, 32, 64, 64), hidden_size=256):
+        self.image_shape = image_shape
+        self.channels = channels
+        self.hidden_size = hidden_size
+
+    def build(self, n_inputs, n_components, n_outputs):
+        height, width, n_channels = shape = self._checked_shape(n_inputs, n_outputs)
+        n_values = math.prod(shape)
+        channels = _sizes(self, "channels")
+        if not channels:
+            raise ValueError("Conv needs at least one entry in channels; use MLP without any.")
+        n_layers = 0
+        # Not down to a single pixel, where one number per channel would be all that is left of the
+        # image: on digits of 8 x 8 pixels that leaves one active variable instead of four.
+        while n_layers < len(channels) and height % 2 == width % 2 == 0 and min(height, width) > 2:
+            height, width, n_layers = height // 2, width // 2, n_layers + 1
+        channels = channels[:n_layers]
+        feature_map = (channels[-1], height, width)
+        n_flat = math.prod(feature_map)
+
+        # These paddings make a stride of 2 halve an even side exactly, and the transposed
+        # convolution double it; they are those of padding="same" in TensorFlow.
+        n_images = n_inputs // n_values
+        convolutions = []
+        for i, (n_in, n_out) in enumerate(pairwise((n_images * n_channels, *channels))):
+            kernel_size, padding = (4, 1) if i < 2 else (2, 0)
+            convolutions += [nn.Conv2d(n_in, n_out, kernel_size, 2, padding), nn.ReLU()]
+        encoder = nn.Sequential(
+            nn.Unflatten(1, (n_images, *shape)),
+            _Permute(0, 1, 4, 2, 3),
+            nn.Flatten(1, 2),
+            *convolutions,
+            nn.Flatten(),
+            nn.Linear(n_flat, self.hidden_size),
+            nn.ReLU(),
+            nn.Linear(self.hidden_size, 2 * n_components),
+        )
+
+        n_images = n_outputs // n_values
+        convolutions = []
+        for n_in, n_out in pairwise((*reversed(channels), n_images * n_channels)):
+            convolutions += [nn.ConvTranspose2d(n_in, n_out, 4, 2, 1), nn.ReLU()]
+        decoder = nn.Sequential(
+            nn.Linear(n_components, self.hidden_size),
+            nn.ReLU(),
+            nn.Linear(self.hidden_size, n_flat),
+            nn.ReLU(),
+            nn.Unflatten(1, feature_map),
+            *convolutions[:-1],
+            nn.Unflatten(1, (n_images, n_channels)),
+            _Permute(0, 1, 3, 4, 2),
+            nn.Flatten(),
+        )
+        return encoder, decoder
+
+    def _checked_shape(self, n_inputs, n_outputs):
+        shape = _sizes(self, "image_shape")
+        if len(shape) != 3:
+            raise ValueError(
+                f"image_shape={self.image_shape} must be (height, width, channels), with 1 channel "
+                "for grey images."
+            )
+        if shape[0] % 4 or shape[1] % 4:
+            raise ValueError(
+                f"image_shape={shape}: height and width must be divisible by 4. Pad the images, "
+                "for example with numpy.pad, or crop them."
+            )
+        n_values = math.prod(shape)
+        if n_inputs not in (n_values, 2 * n_values):
+            raise ValueError(
+                f"image_shape={shape} stands for rows of {n_values} values (twice as many inputs "
+                f"if values may be missing), but the encoder has {n_inputs} inputs. Set "
+                "image_shape to the (height, width, channels) of the images in X, or use MLP for "
+                "data that is no image."
+            )
+        if n_outputs % n_values:
+            raise ValueError(
+                f"image_shape={shape} stands for rows of {n_values} values, but the likelihood "
+                f"needs {n_outputs} outputs, which is no multiple of that. Choose a likelihood "
+                "with the same number of outputs for every value, or use MLP."
+            )
+        return shape
+
+
+class _Permute(nn.Module):
+    """Reorder the axes of a tensor."""
+
+    def __init__(self, *order: int):
+        super().__init__()
+        self.order = order
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.permute(self.order)
+
+    def extra_repr(self) -> str:
+        return str(self.order)[1:-1]
+
+
+class FromFactory(Architecture):
+    """Networks of your own, made by a function.
+
+    Parameters
+    ----------
+    factory : callable
+        Called as ``factory(n_inputs, n_components, n_outputs)``; returns two torch modules. The
+        encoder maps (batch, n_inputs) to (batch, 2 * n_components), the posterior means and then
+        the log-variances. The decoder maps (batch, n_components) to (batch, n_outputs), the
+        parameters of the likelihood. For models that are pickled or fitted in other processes
+        it must be importable, so no lambda: a function of a module, a class with ``__call__``, or
+        a :func:`functools.partial` of these.
+
+    Notes
+    -----
+    The factory is called whenever the networks are needed anew, such as after unpickling, and
+    must then return the same layers. The modules it returns are copied. They are trained in
+    float32, and scored in float64.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_wine
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from torch import nn
+    >>> from passive_pruner import VAEEncoder
+    >>> from passive_pruner.vae import FromFactory
+    >>> def batch_normalised(n_inputs, n_components, n_outputs):
+    ...     encoder = nn.Sequential(
+    ...         nn.Linear(n_inputs, 32),
+    ...         nn.BatchNorm1d(32),
+    ...         nn.ReLU(),
+    ...         nn.Linear(32, 2 * n_components),
+    ...     )
+    ...     return encoder, nn.Linear(n_components, n_outputs)
+    >>> X = StandardScaler().fit_transform(load_wine().data)
+    >>> architecture = FromFactory(batch_normalised)
+    >>> encoder = VAEEncoder(architecture=architecture, max_steps=200, random_state=0)
+    >>> encoder.fit_transform(X).shape
+    (178, 10)
+    """
+
+    _parameter_constraints: ClassVar[dict] = {"factory": [callable]}
+
+    def __init__(self, factory):
+        self.factory = factory
+
+    def build(self, n_inputs, n_components, n_outputs):
+        halves = self.factory(n_inputs, n_components, n_outputs)
+        if (
+            not isinstance(halves, (tuple, list))
+            or len(halves) != 2
+            or not all(isinstance(half, nn.Module) for half in halves)
+        ):
+            raise TypeError(
+                "The factory must return two torch modules, (encoder, decoder), but returned "
+                f"{halves!r}."
+            )
+        # A factory may hand out the same modules in every call; two models must not share them.
+        encoder, decoder = copy.deepcopy(tuple(halves))
+        _check_half("encoder", encoder, n_inputs, 2 * n_components, "2 * n_components")
+        _check_half("decoder", decoder, n_components, n_outputs, "n_outputs")
+        return encoder, decoder
+
+
+def _check_half(name, half, n_in, n_out, meaning):
+    """Check what a module makes of a batch of two rows."""
+    expected = f"must map (2, {n_in}) to (2, {n_out}), the latter being {meaning},"
+    half.eval()  # batch normalisation must not count this batch
+    try:
+        with torch.no_grad():
+            y = half(torch.zeros(2, n_in))
+    except RuntimeError as error:
+        raise ValueError(f"The {name} of the factory {expected} but failed: {error}") from error
+    half.train()
+    if not isinstance(y, torch.Tensor) or y.shape != (2, n_out):
+        got = tuple(y.shape) if isinstance(y, torch.Tensor) else type(y).__name__
+        raise ValueError(f"The {name} of the factory {expected} but returned {got}.")
+
+
+def _sizes(component, name):
+    """Return a parameter that lists sizes as a tuple, after checking that they are positive."""
+    sizes = getattr(component, name)
+    for size in sizes:
+        validate_parameter_constraints(
+            {name: [Interval(Integral, 1, None, closed="left")]},
+            {name: size},
+            caller_name=type(component).__name__,
+        )
+    return tuple(map(int, sizes))

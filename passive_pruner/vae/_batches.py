@@ -1,14 +1,63 @@
-"""Batches of rows for the network, from data that is never copied as a whole."""
+"""Batches of rows for the network, from data that is never converted or copied as a whole."""
 
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
+from scipy.sparse import issparse
+
+
+class Rows:
+    """A table that is kept as it is and read as dense float32 rows, a few at a time.
+
+    ``rows[index]``, for a slice or an array of row numbers, is a new array in C order: a torch
+    tensor can share its memory even where the table is a read-only memory map.
+
+    Parameters
+    ----------
+    X : ndarray, memmap, CSR matrix or CSR array of shape (n_samples, n_columns)
+        Numbers of any type: sparse data stays sparse, and bytes stay bytes.
+    divisor : float, default=1.0
+        What every value that is read is divided by; 255 brings 8-bit images to the range from
+        0 to 1.
+    """
+
+    def __init__(self, X, divisor: float = 1.0):
+        # np.asarray gives the plain array behind a memory map, which every row read would
+        # otherwise be wrapped in again.
+        self._is_sparse = issparse(X)
+        self._X: Any = X if self._is_sparse else np.asarray(X)
+        self._divisor = divisor
+        self.shape: tuple[int, int] = X.shape
+
+    def __len__(self):
+        return self.shape[0]
+
+    def __getitem__(self, index: slice | np.ndarray) -> np.ndarray:
+        if self._is_sparse:
+            # Two compiled passes over the entries of these rows; writing them out by hand from
+            # `indptr` is not faster, and it would have to add up duplicate entries as well.
+            rows = self._X[index].toarray()
+        elif isinstance(index, slice):
+            rows = self._X[index].copy()
+        else:
+            rows = self._X.take(index, axis=0)
+        rows = rows.astype(np.float32, copy=False)
+        if self._divisor != 1:
+            rows /= self._divisor
+        return rows
+
+    def chunks(self, size: int) -> Iterator[tuple[slice, np.ndarray]]:
+        """Yield the whole table in order, as slices of at most `size` rows with their values."""
+        for start in range(0, len(self), size):
+            chunk = slice(start, min(start + size, len(self)))
+            yield chunk, self[chunk]
 
 
 def permuted_batches(
-    X: np.ndarray, rows: np.ndarray, batch_size: int, rng: np.random.RandomState
+    X: Rows, rows: np.ndarray, batch_size: int, rng: np.random.RandomState
 ) -> Iterator[torch.Tensor]:
     """Yield batches of `rows` of `X` without end, in a new order in every pass.
 
@@ -21,4 +70,21 @@ def permuted_batches(
     while True:
         order = rng.permutation(rows)
         for start, stop in pairwise(bounds):
-            yield torch.from_numpy(X.take(order[start:stop], axis=0))
+            yield torch.from_numpy(X[order[start:stop]])
+
+
+def flat_images(X, image_shape: tuple[int, ...]):
+    """Turn an array of images into rows, channel last; anything else is returned as it is.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, H, W) or (n_samples, H, W, C), or rows
+        Images; the first form has one channel.
+    image_shape : tuple of int
+        Height, width and number of channels that are expected.
+    """
+    image_shape = tuple(image_shape)
+    shape = getattr(X, "shape", ())[1:]
+    if shape == image_shape or (len(shape) == 2 and (*shape, 1) == image_shape):
+        return np.asarray(X).reshape(len(X), -1)
+    return X

@@ -9,6 +9,7 @@ from scipy.stats import qmc
 from torch import nn
 
 from passive_pruner.vae._likelihoods import LikelihoodModule
+from passive_pruner.vae._likelihoods._base import clamp
 from passive_pruner.vae._objectives import kl_per_variable
 
 # exp(20) is 5e8 and exp(-20) is 2e-9: inside, the exponential, its inverse and their products
@@ -25,21 +26,35 @@ class VAE(nn.Module):
         As an architecture builds them.
     likelihood : LikelihoodModule
         Distribution of the data given the decoder's outputs.
+    allow_missing : bool, default=False
+        Whether the data may have NaN. The encoder then sees zeros there, the mean of standardised
+        data, and one more column per column that tells which cells are present.
     """
 
-    def __init__(self, encoder: nn.Module, decoder: nn.Module, likelihood: LikelihoodModule):
+    def __init__(
+        self,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        likelihood: LikelihoodModule,
+        allow_missing: bool = False,
+    ):
         super().__init__()
         self.encoder = encoder
         self.decoder = decoder
         self.likelihood = likelihood
+        self.allow_missing = allow_missing
+
+    def encoder_inputs(self, x: torch.Tensor) -> torch.Tensor:
+        """Bring data to what the encoder reads."""
+        x = self.likelihood.standardize(x)
+        if not self.allow_missing:
+            return x
+        return torch.cat([x.nan_to_num(nan=0.0), (~x.isnan()).to(x.dtype)], dim=1)
 
     def encode(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Posterior mean and log-variance of each row, both (batch, n_components)."""
-        mean, log_variance = self.encoder(self.likelihood.standardize(x)).chunk(2, dim=1)
-        # Clamping alone has no gradient outside the range, and a log-variance that left it would
-        # never return. Here the forward value is clamped and the gradient passes unchanged.
-        bounded = log_variance.clamp(-LOG_VARIANCE_BOUND, LOG_VARIANCE_BOUND)
-        return mean, log_variance + (bounded - log_variance).detach()
+        mean, log_variance = self.encoder(self.encoder_inputs(x)).chunk(2, dim=1)
+        return mean, clamp(log_variance, -LOG_VARIANCE_BOUND, LOG_VARIANCE_BOUND)
 
     def forward(self, x: torch.Tensor, noise: torch.Tensor | None = None):
         """Encode, draw one sample per row by the reparametrisation trick, and decode.

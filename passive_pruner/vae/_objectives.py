@@ -1,13 +1,20 @@
 """Objectives: what is added to the reconstruction error, in nats averaged over rows."""
 
+import math
 from abc import abstractmethod
-from numbers import Real
+from itertools import pairwise
+from numbers import Integral, Real
 from typing import ClassVar
 
 import torch
-from sklearn.utils._param_validation import Interval
+from sklearn.utils._param_validation import Interval, StrOptions, validate_parameter_constraints
+from torch import nn
 
 from passive_pruner.vae._component import Component
+
+# Elements of a tensor over all pairs of rows that exist at a time: 4 MB in float32, which the
+# cache of a processor holds, and far less than the 700 MB that 4096 evaluation rows would need.
+PAIRWISE_ELEMENTS = 2**20
 
 
 def kl_per_variable(mean: torch.Tensor, log_variance: torch.Tensor) -> torch.Tensor:
@@ -28,11 +35,49 @@ def kl_per_variable(mean: torch.Tensor, log_variance: torch.Tensor) -> torch.Ten
     return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)
 
 
+def kl_divergence(mean: torch.Tensor, log_variance: torch.Tensor) -> torch.Tensor:
+    """KL divergence summed over variables and averaged over the batch, in nats; scalar."""
+    return kl_per_variable(mean, log_variance).sum(dim=1).mean()
+
+
+def minibatch_total_correlation(
+    mean: torch.Tensor, log_variance: torch.Tensor, sample: torch.Tensor
+) -> torch.Tensor:
+    r"""Total correlation of the aggregate posterior, up to a constant, from one batch.
+
+    With :math:`q(z) \approx \frac1M \sum_i q(z | x_i)` over the M rows of the batch,
+
+    .. math::
+        \mathrm{E}_j \Bigl[ \ln \sum_i \prod_l q(z_{jl} | x_i)
+        - \sum_l \ln \sum_i q(z_{jl} | x_i) \Bigr]
+
+    is the total correlation of the d variables less :math:`(d - 1) \ln M`, which has no gradient.
+
+    Parameters
+    ----------
+    mean, log_variance, sample : Tensor of shape (batch, n_components)
+
+    Returns
+    -------
+    total_correlation : Tensor, scalar
+    """
+    precision = torch.exp(-log_variance)
+
+    def log_ratio(z):
+        # ln q(z_jl | x_i), indexed [j, i, l], without -ln(2 pi) / 2: it is in both terms d times.
+        log_density = -0.5 * ((z[:, None] - mean).square() * precision + log_variance)
+        joint = log_density.sum(dim=2).logsumexp(dim=1)
+        return joint - log_density.logsumexp(dim=1).sum(dim=1)
+
+    rows = max(1, PAIRWISE_ELEMENTS // mean.numel())
+    return torch.cat([log_ratio(z) for z in sample.split(rows)]).mean()
+
+
 class Objective(Component):
     """Base class of objectives: implement :meth:`regularizer`.
 
     Training minimises the negative log-likelihood plus the regulariser, both in nats and averaged
-    over the rows of a batch.
+    over the rows of a batch. The other methods are optional.
     """
 
     @abstractmethod
@@ -48,13 +93,51 @@ class Objective(Component):
         step : int, default=0
             Number of gradient steps done before this one, for schedules.
         discriminator_logits : Tensor of shape (batch, 2) or None, default=None
-            What a density-ratio discriminator says of `sample`.
+            What the module of :meth:`build_discriminator` says of `sample`.
 
         Returns
         -------
         regularizer : Tensor, scalar
             In nats, averaged over the batch, the KL divergence included.
         """
+
+    def parts(self, mean, log_variance, sample, *, step=0, discriminator_logits=None):
+        """Quantities that the regulariser is made of, for the records of the history.
+
+        Called once per epoch on the evaluation rows, never in a gradient step.
+
+        Parameters
+        ----------
+        mean, log_variance, sample, discriminator_logits : Tensor or None
+            As in :meth:`regularizer`.
+        step : int, default=0
+            Number of gradient steps done.
+
+        Returns
+        -------
+        parts : dict of str to float or scalar Tensor
+            By names that the history does not use already; "kl" is there for every objective.
+        """
+        return {}
+
+    def build_discriminator(self, n_components: int) -> nn.Module | None:
+        """Make the network that tells codes from permuted codes, if the objective needs one.
+
+        It is trained beside the autoencoder, by an optimiser of its own, and is not part of the
+        fitted model.
+
+        Parameters
+        ----------
+        n_components : int
+            Number of latent variables.
+
+        Returns
+        -------
+        discriminator : torch.nn.Module or None
+            Maps (batch, n_components) to (batch, 2), the logits of "a code" and "codes of several
+            rows mixed".
+        """
+        return None
 
 
 class BetaVAE(Objective):
@@ -87,4 +170,272 @@ class BetaVAE(Objective):
         self.beta = beta
 
     def regularizer(self, mean, log_variance, sample, *, step=0, discriminator_logits=None):
-        return self.beta * kl_per_variable(mean, log_variance).sum(dim=1).mean()
+        return self.beta * kl_divergence(mean, log_variance)
+
+
+class AnnealedVAE(Objective):
+    r"""VAE whose KL divergence is held at a capacity that grows during training.
+
+    The regulariser is :math:`\gamma \, |\mathrm{KL}(q(z|x) \| p(z)) - C|`. The capacity C grows
+    linearly in gradient steps from 0 to `c_max`, so that variables become active one after the
+    other, those that explain most first.
+
+    Parameters
+    ----------
+    gamma : float, default=1000.0
+        Weight of the distance between KL divergence and capacity.
+    c_max : float, default=25.0
+        Capacity at the end of the schedule, in nats.
+    iteration_threshold : int, default=100000
+        Gradient step at which the capacity reaches `c_max`. Training that takes fewer steps ends
+        with the share of `c_max` that it has reached: set both to the steps you plan.
+
+    Notes
+    -----
+    The history records "capacity", the C of its step. What early stopping compares is measured
+    with the capacity of the last step that training may take, towards which every step makes
+    progress; measured with a capacity that grows, models could not be compared.
+
+    References
+    ----------
+    Burgess et al. (2018), "Understanding disentangling in beta-VAE", arXiv 1804.03599,
+    equation 8.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from passive_pruner.vae import AnnealedVAE
+    >>> mean, log_variance = torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 0.0]])
+    >>> objective = AnnealedVAE(gamma=10.0, c_max=8.0, iteration_threshold=1000)
+    >>> [objective.regularizer(mean, log_variance, mean, step=s).item() for s in (0, 250, 5000)]
+    [20.0, 0.0, 60.0]
+    """
+
+    _parameter_constraints: ClassVar[dict] = {
+        "gamma": [Interval(Real, 0, None, closed="left")],
+        "c_max": [Interval(Real, 0, None, closed="left")],
+        "iteration_threshold": [Interval(Integral, 1, None, closed="left")],
+    }
+
+    def __init__(self, gamma=1000.0, c_max=25.0, iteration_threshold=100_000):
+        self.gamma = gamma
+        self.c_max = c_max
+        self.iteration_threshold = iteration_threshold
+
+    def capacity(self, step):
+        """Capacity in nats after `step` gradient steps."""
+        return self.c_max * min(1.0, step / self.iteration_threshold)
+
+    def regularizer(self, mean, log_variance, sample, *, step=0, discriminator_logits=None):
+        return self.gamma * (kl_divergence(mean, log_variance) - self.capacity(step)).abs()
+
+    def parts(self, mean, log_variance, sample, *, step=0, discriminator_logits=None):
+        return {"capacity": self.capacity(step)}
+
+
+class FactorVAE(Objective):
+    r"""VAE with a penalty on the total correlation that a discriminator estimates.
+
+    The regulariser is :math:`\mathrm{KL}(q(z|x) \| p(z)) + \gamma \, \mathrm{E}_{q(z)}
+    [\ln D_1(z) - \ln D_2(z)]`. The discriminator D is trained beside the autoencoder to tell codes
+    from codes whose variables come from different rows; where it is as good as can be, the
+    expectation is the total correlation of the aggregate posterior.
+
+    Parameters
+    ----------
+    gamma : float, default=10.0
+        Weight of the total correlation.
+    discriminator_layer_sizes : tuple of int, default=(1000, 1000, 1000, 1000, 1000, 1000)
+        Widths of the hidden layers of the discriminator, of leaky ReLU units. The default is that
+        of the paper, which on a processor takes a hundred times as long as an autoencoder for
+        tables; for ten latent variables (256, 256) is often enough.
+
+    Notes
+    -----
+    The discriminator is not part of the fitted model. :meth:`VAEEncoder.fit` starts a new one,
+    with `warm_start` as well; :meth:`VAEEncoder.partial_fit` goes on with that of the last call
+    as it does with the state of its optimiser, unless the encoder was copied or loaded meanwhile.
+
+    The history records "total_correlation", the discriminator's estimate. It starts at 0, when
+    the discriminator knows nothing, and is too small as long as that is still learning.
+
+    References
+    ----------
+    Kim and Mnih (2018), "Disentangling by Factorising", arXiv 1802.05983, equation 2; the
+    training of the discriminator is algorithm 1 with the permuted codes of the same batch.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from passive_pruner.vae import FactorVAE
+    >>> mean, log_variance = torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 0.0]])
+    >>> objective = FactorVAE(gamma=10.0, discriminator_layer_sizes=(8,))
+    >>> logits = objective.build_discriminator(2)(mean)
+    >>> logits.shape
+    torch.Size([1, 2])
+    >>> even = torch.zeros_like(logits)
+    >>> objective.regularizer(mean, log_variance, mean, discriminator_logits=even).item()
+    2.0
+    """
+
+    _parameter_constraints: ClassVar[dict] = {
+        "gamma": [Interval(Real, 0, None, closed="left")],
+        "discriminator_layer_sizes": ["array-like"],
+    }
+
+    def __init__(self, gamma=10.0, discriminator_layer_sizes=(1000,) * 6):
+        self.gamma = gamma
+        self.discriminator_layer_sizes = discriminator_layer_sizes
+
+    def build_discriminator(self, n_components):
+        sizes = (n_components, *self.discriminator_layer_sizes)
+        for size in sizes:
+            validate_parameter_constraints(
+                {"discriminator_layer_sizes": [Interval(Integral, 1, None, closed="left")]},
+                {"discriminator_layer_sizes": size},
+                caller_name=type(self).__name__,
+            )
+        layers: list[nn.Module] = []
+        for n_in, n_out in pairwise(sizes):
+            layers += [nn.Linear(n_in, n_out), nn.LeakyReLU(0.2)]
+        return nn.Sequential(*layers, nn.Linear(sizes[-1], 2))
+
+    def regularizer(self, mean, log_variance, sample, *, step=0, discriminator_logits=None):
+        total_correlation = self._total_correlation(discriminator_logits)
+        return kl_divergence(mean, log_variance) + self.gamma * total_correlation
+
+    def parts(self, mean, log_variance, sample, *, step=0, discriminator_logits=None):
+        return {"total_correlation": self._total_correlation(discriminator_logits)}
+
+    @staticmethod
+    def _total_correlation(discriminator_logits):
+        if discriminator_logits is None:
+            raise ValueError("FactorVAE needs the discriminator_logits of `sample`.")
+        return (discriminator_logits[:, 0] - discriminator_logits[:, 1]).mean()
+
+
+class DIPVAE(Objective):
+    r"""VAE with a penalty on the covariance of its codes (DIP-VAE-I and -II).
+
+    The regulariser is :math:`\mathrm{KL}(q(z|x) \| p(z)) + \lambda_{od} \sum_{i \ne j} C_{ij}^2
+    + \lambda_d \sum_i (C_{ii} - 1)^2`, where C is the covariance over the batch of the posterior
+    means (kind "i") or of the codes, :math:`\mathrm{Cov}(\mu) + \mathrm{E}[\mathrm{diag}
+    (\sigma^2)]` (kind "ii").
+
+    Parameters
+    ----------
+    kind : {"i", "ii"}, default="ii"
+        Whose covariance is compared with the identity: that of the means, or that of the codes.
+    lambda_od : float, default=10.0
+        Weight of the off-diagonal entries.
+    lambda_d : float or None, default=None
+        Weight of the diagonal entries; None is ``10 * lambda_od`` for kind "i" and `lambda_od` for
+        kind "ii".
+
+    Notes
+    -----
+    Kind "ii" leaves passive variables alone: their posterior is the prior, so their codes have
+    variance 1 and no covariance. Kind "i" asks of every mean to have variance 1, which a passive
+    variable has not, and so works against passive variables.
+
+    The history records "off_diagonal" and "diagonal", the two sums without their weights.
+
+    References
+    ----------
+    Kumar, Sattigeri and Balakrishnan (2018), "Variational Inference of Disentangled Latent
+    Concepts from Unlabeled Observations", arXiv 1711.00848, equations 6 (kind "i") and 7
+    (kind "ii").
+
+    Examples
+    --------
+    >>> import torch
+    >>> from passive_pruner.vae import DIPVAE
+    >>> mean = torch.tensor([[2.0, 0.0], [-2.0, 0.0]])
+    >>> log_variance = torch.zeros(2, 2)
+    >>> parts = DIPVAE(kind="ii").parts(mean, log_variance, mean)  # variances 4 + 1 and 0 + 1
+    >>> {name: value.item() for name, value in parts.items()}
+    {'off_diagonal': 0.0, 'diagonal': 16.0}
+    """
+
+    _parameter_constraints: ClassVar[dict] = {
+        "kind": [StrOptions({"i", "ii"})],
+        "lambda_od": [Interval(Real, 0, None, closed="left")],
+        "lambda_d": [Interval(Real, 0, None, closed="left"), None],
+    }
+
+    def __init__(self, kind="ii", lambda_od=10.0, lambda_d=None):
+        self.kind = kind
+        self.lambda_od = lambda_od
+        self.lambda_d = lambda_d
+
+    def regularizer(self, mean, log_variance, sample, *, step=0, discriminator_logits=None):
+        lambda_d = self.lambda_d
+        if lambda_d is None:
+            lambda_d = self.lambda_od * (10 if self.kind == "i" else 1)
+        off_diagonal, diagonal = self._deviations(mean, log_variance)
+        penalty = self.lambda_od * off_diagonal + lambda_d * diagonal
+        return kl_divergence(mean, log_variance) + penalty
+
+    def parts(self, mean, log_variance, sample, *, step=0, discriminator_logits=None):
+        off_diagonal, diagonal = self._deviations(mean, log_variance)
+        return {"off_diagonal": off_diagonal, "diagonal": diagonal}
+
+    def _deviations(self, mean, log_variance):
+        centred = mean - mean.mean(dim=0)
+        covariance = centred.T @ centred / len(mean)
+        variance = covariance.diagonal()
+        off_diagonal = (covariance - torch.diag(variance)).square().sum()
+        if self.kind == "ii":
+            variance = variance + log_variance.exp().mean(dim=0)
+        return off_diagonal, (variance - 1).square().sum()
+
+
+class BetaTCVAE(Objective):
+    r"""VAE with a penalty on the total correlation, estimated from each batch.
+
+    The regulariser is :math:`\mathrm{KL}(q(z|x) \| p(z)) + (\beta - 1) \, \mathrm{TC}`: the KL
+    divergence holds the total correlation of the aggregate posterior once, and here it counts
+    `beta` times.
+
+    Parameters
+    ----------
+    beta : float, default=4.0
+        Weight of the total correlation; 1 is the ELBO.
+
+    Notes
+    -----
+    The estimate is that of minibatch weighted sampling without its constant, which depends on the
+    numbers of rows and of latent variables, and is far below 0; so the regulariser may be as well.
+    It takes time in the square of the batch size. The history records "total_correlation" with
+    the constant for the evaluation rows, so that independent variables have 0.
+
+    References
+    ----------
+    Chen et al. (2018), "Isolating Sources of Disentanglement in Variational Autoencoders",
+    arXiv 1802.04942, equation 5 with alpha = gamma = 1.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from passive_pruner.vae import BetaTCVAE
+    >>> mean = torch.tensor([[3.0, 3.0], [-3.0, -3.0]])  # two variables that repeat each other
+    >>> log_variance = torch.full((2, 2), -4.0)
+    >>> total_correlation = BetaTCVAE().parts(mean, log_variance, mean)["total_correlation"]
+    >>> round(total_correlation.item(), 4)  # ln 2: one of them tells which row it is
+    0.6931
+    """
+
+    _parameter_constraints: ClassVar[dict] = {"beta": [Interval(Real, 0, None, closed="left")]}
+
+    def __init__(self, beta=4.0):
+        self.beta = beta
+
+    def regularizer(self, mean, log_variance, sample, *, step=0, discriminator_logits=None):
+        total_correlation = minibatch_total_correlation(mean, log_variance, sample)
+        return kl_divergence(mean, log_variance) + (self.beta - 1) * total_correlation
+
+    def parts(self, mean, log_variance, sample, *, step=0, discriminator_logits=None):
+        n_rows, n_components = mean.shape
+        constant = (n_components - 1) * math.log(n_rows)
+        total_correlation = minibatch_total_correlation(mean, log_variance, sample) + constant
+        return {"total_correlation": total_correlation}

@@ -13,9 +13,11 @@ from skorch.callbacks import EarlyStopping, EpochTimer, PrintLog
 from torch import nn
 
 from passive_pruner.exceptions import DivergenceWarning, TrainingInterruptedWarning
-from passive_pruner.vae._batches import permuted_batches
+from passive_pruner.vae._batches import Rows, permuted_batches
+from passive_pruner.vae._discriminator import Discriminator
+from passive_pruner.vae._fast import PerceptronStep, is_served
 from passive_pruner.vae._module import VAE
-from passive_pruner.vae._objectives import Objective, kl_per_variable
+from passive_pruner.vae._objectives import Objective, kl_divergence
 
 # Gradient steps between two evaluations. An epoch in steps instead of passes over the data makes
 # the budget, the patience of early stopping and the share of time spent on evaluation the same
@@ -26,19 +28,65 @@ EPOCH_STEPS = 100
 ACTIVITY_THRESHOLD = 0.1
 
 
-class Criterion(nn.Module):
-    """Negative log-likelihood plus the objective's regulariser, in nats averaged over rows."""
+def regularizer_weight(step: int, kl_warmup_steps: int) -> float:
+    """Weight of the regulariser in the gradient step that follows `step` others.
 
-    def __init__(self, objective: Objective):
+    Divided by w, the loss with weight w and Gaussian noise of variance v is that with weight 1 and
+    noise of variance w v. A linear model of that noise uses one variable for each principal
+    component of larger variance (Tipping and Bishop 1999, "Probabilistic Principal Component
+    Analysis", equation 7). So a small weight makes active what full weight would not, and as the
+    weight grows variables become passive again, those that explain least first. At full weight
+    from the start each has to pay for itself before the decoder can read it, and variables are
+    lost that would have paid later (Bowman et al. 2016, "Generating Sentences from a Continuous
+    Space", arXiv 1511.06349, section 3.1).
+
+    The weight is above 0 in the first step, since otherwise nothing bounds the codes in it, and 1
+    in the last step of the warm-up.
+    """
+    return min(1.0, (step + 1) / kl_warmup_steps) if kl_warmup_steps else 1.0
+
+
+class Criterion(nn.Module):
+    """Negative log-likelihood plus the objective's regulariser, in nats averaged over rows.
+
+    In training mode the regulariser has the weight of the warm-up, in evaluation mode weight 1:
+    numbers that are compared, by early stopping above all, have to measure the same thing.
+    """
+
+    def __init__(
+        self,
+        objective: Objective,
+        kl_warmup_steps: int = 0,
+        discriminator: Discriminator | None = None,
+    ):
         super().__init__()
         self.objective = objective
+        self.kl_warmup_steps = kl_warmup_steps
+        self.discriminator = discriminator
 
     def forward(self, module: VAE, x: torch.Tensor, *, step: int, noise=None):
-        """Return the reconstruction term, the regulariser and the posterior of `x`."""
-        outputs, mean, log_variance, sample = module(x, noise)
+        """Return the reconstruction term, the regulariser and what the objective was given.
+
+        The last is a dictionary of "mean", "log_variance", "sample" and "discriminator_logits".
+        """
+        outputs, *codes = module(x, noise)
         reconstruction = -module.likelihood.log_likelihood(outputs, x).mean()
-        regularizer = self.objective.regularizer(mean, log_variance, sample, step=step)
-        return reconstruction, regularizer, mean, log_variance
+        return reconstruction, *self.regularizer(*codes, step=step)
+
+    def regularizer(self, mean, log_variance, sample, *, step: int):
+        """Return the weighted regulariser and, as a dictionary, what the objective was given."""
+        logits = self.discriminator.logits(sample) if self.discriminator else None
+        codes = {
+            "mean": mean,
+            "log_variance": log_variance,
+            "sample": sample,
+            "discriminator_logits": logits,
+        }
+        return self.weight(step) * self.objective.regularizer(**codes, step=step), codes
+
+    def weight(self, step: int) -> float:
+        """Weight of the regulariser in the present mode."""
+        return regularizer_weight(step, self.kl_warmup_steps) if self.training else 1.0
 
 
 class VAENet(NeuralNet):
@@ -48,8 +96,11 @@ class VAENet(NeuralNet):
     two evaluations: for small networks that costs more than the gradient step itself.
     """
 
-    def __init__(self, module, criterion, *, n_steps, first_step, x_eval, noise, **kwargs):
+    def __init__(
+        self, module, criterion, *, fast_step, n_steps, first_step, x_eval, noise, **kwargs
+    ):
         super().__init__(module, criterion, train_split=None, **kwargs)
+        self.fast_step = fast_step
         self.n_steps = n_steps
         self.first_step = first_step
         self.x_eval = x_eval
@@ -60,6 +111,13 @@ class VAENet(NeuralNet):
         super().initialize()
         self.step_ = self.first_step
         return self
+
+    def get_all_learnable_params(self):
+        """Yield the parameters of the autoencoder, as one where their gradients come as one."""
+        if self.fast_step is None:
+            yield from self.module_.named_parameters()
+        else:
+            yield "flat", self.fast_step.flat
 
     @property
     def _default_callbacks(self):
@@ -88,11 +146,17 @@ class VAENet(NeuralNet):
 
     def train_step(self, x, **fit_params):
         """Take one gradient step."""
-        x = x.to(self.device, non_blocking=True)
-        reconstruction, regularizer, *_ = self.criterion_(self.module_, x, step=self.step_)
-        self.optimizer_.zero_grad()
-        (reconstruction + regularizer).backward()
+        if self.fast_step is None:
+            x = x.to(self.device, non_blocking=True)
+            reconstruction, regularizer, codes = self.criterion_(self.module_, x, step=self.step_)
+            self.optimizer_.zero_grad()
+            (reconstruction + regularizer).backward()
+            sample = codes["sample"]
+        else:
+            sample = self.fast_step(x, step=self.step_)
         self.optimizer_.step()
+        if self.criterion_.discriminator:
+            self.criterion_.discriminator.train_step(sample)
         self.step_ += 1
 
     @torch.no_grad()
@@ -103,17 +167,20 @@ class VAENet(NeuralNet):
         the model became worse, and early stopping would end training before the schedule does.
         """
         self._set_training(False)
-        reconstruction, regularizer, mean, log_variance = self.criterion_(
+        reconstruction, regularizer, codes = self.criterion_(
             self.module_, self.x_eval, step=self.first_step + self.n_steps, noise=self.noise
         )
-        kl = kl_per_variable(mean, log_variance).sum(dim=1).mean()
+        mean, log_variance = codes["mean"], codes["log_variance"]
+        kl = kl_divergence(mean, log_variance)
         finite = torch.stack([p.isfinite().all() for p in self.module_.parameters()]).all()
         values = torch.stack([reconstruction, kl, regularizer]).tolist()
         if not (finite.item() and np.isfinite(values).all()):
             raise FloatingPointError
         reconstruction, kl, regularizer = values
+        parts = self.criterion_.objective.parts(**codes, step=self.step_)
         variance_of_mean = mean.var(dim=0, correction=0).cpu().numpy()
         return {
+            **{name: float(value) for name, value in parts.items()},
             "elbo": -reconstruction - kl,
             "reconstruction": reconstruction,
             "kl": kl,
@@ -123,6 +190,20 @@ class VAENet(NeuralNet):
             "variance_of_mean": variance_of_mean,
             "mean_of_variance": log_variance.exp().mean(dim=0).cpu().numpy(),
         }
+
+
+class StopAfterWarmup(EarlyStopping):
+    """Early stopping that looks away until the warm-up of the regulariser is over.
+
+    Until then training minimises something else than what is measured, which often gets worse
+    meanwhile: patience would run out, and the weights that were restored would be those of a
+    smaller weight.
+    """
+
+    def on_epoch_end(self, net, **kwargs):
+        """Compare the epoch with the best one, if it counts."""
+        if net.step_ >= net.criterion_.kl_warmup_steps:
+            super().on_epoch_end(net, **kwargs)
 
 
 @dataclass
@@ -137,7 +218,7 @@ class Training:
 def train(
     module: VAE,
     objective: Objective,
-    X: np.ndarray,
+    X: Rows,
     *,
     rows: np.ndarray,
     eval_rows: np.ndarray,
@@ -150,6 +231,7 @@ def train(
     tol: float,
     seed: int,
     verbose: bool,
+    kl_warmup_steps: int = 0,
     optimizer_state: dict[str, Any] | None = None,
     on_epoch: Callable[[dict[str, Any]], bool] = lambda record: False,
 ) -> Training:
@@ -161,7 +243,7 @@ def train(
         What is trained.
     objective : Objective
         Supplies the regulariser.
-    X : ndarray of shape (n_samples, n_features), float32
+    X : Rows of shape (n_samples, n_features)
         Data; read in batches and never copied as a whole.
     rows, eval_rows : ndarray of int
         Rows to train on and rows to evaluate on.
@@ -171,15 +253,18 @@ def train(
         As in :class:`VAEEncoder`.
     patience : int or None
         Epochs without an improvement of the objective on `eval_rows` by more than `tol` nats
-        after which training stops; the best weights are then restored. None: neither.
+        after which training stops; the best weights are then restored. None: neither. Epochs
+        of the warm-up do not count.
     tol : float
         In nats per row.
     seed : int
         Seed of batches and noise. The caller forks torch's global generator.
     verbose : bool
         Whether to print one line per epoch.
+    kl_warmup_steps : int, default=0
+        As in :class:`VAEEncoder`.
     optimizer_state : dict or None, default=None
-        State of the optimiser to continue with.
+        State of the optimisers, and of the discriminator, to continue with.
     on_epoch : callable, optional
         Called with the record of every epoch; returning True ends training.
 
@@ -196,7 +281,7 @@ def train(
     """
     stopper = None
     if patience is not None:
-        stopper = EarlyStopping(
+        stopper = StopAfterWarmup(
             monitor="objective",
             patience=patience,
             threshold=tol,
@@ -204,13 +289,17 @@ def train(
             load_best=True,
             sink=lambda text: None,
         )
-    module.to(device)
-    x_eval = torch.from_numpy(X.take(eval_rows, axis=0)).to(device)
+    module.to(device).eval()  # so that batch normalisation does not count the evaluation rows
+    x_eval = torch.from_numpy(X[eval_rows]).to(device)
     with torch.no_grad():
         noise = torch.randn_like(module.encode(x_eval)[0])
+    network = objective.build_discriminator(noise.shape[1])
+    discriminator = Discriminator(network, device) if network is not None else None
+    criterion = Criterion(objective, kl_warmup_steps, discriminator)
     net = VAENet(
         module,
-        Criterion(objective),
+        criterion,
+        fast_step=PerceptronStep(module, criterion) if is_served(module, device) else None,
         n_steps=n_steps,
         first_step=first_step,
         x_eval=x_eval,
@@ -223,11 +312,14 @@ def train(
         verbose=int(verbose),
     ).initialize()
     if optimizer_state:
-        net.optimizer_.load_state_dict(optimizer_state)
+        net.optimizer_.load_state_dict(optimizer_state["autoencoder"])
         net.set_params(lr=learning_rate)
+        if discriminator:
+            discriminator.load_state_dict(optimizer_state["discriminator"])
     batches = permuted_batches(X, rows, batch_size, np.random.RandomState(seed))
 
     result = Training()
+    diverged = False
     net.notify("on_train_begin")
     while net.step_ < first_step + n_steps:
         last_finite = {name: value.clone() for name, value in module.state_dict().items()}
@@ -244,6 +336,7 @@ def train(
                 DivergenceWarning,
                 stacklevel=4,
             )
+            diverged = True
             break
         except KeyboardInterrupt:
             # skorch's EarlyStopping stops by the exception that Ctrl-C raises.
@@ -263,7 +356,10 @@ def train(
         if on_epoch(result.history[-1]) or (stopper and stopper.misses_ == stopper.patience):
             break
     net.notify("on_train_end")
-    result.optimizer_state = net.optimizer_.state_dict()
+    if not diverged:  # a NaN in the averages of Adam would stay in them
+        result.optimizer_state["autoencoder"] = net.optimizer_.state_dict()
+        if discriminator:
+            result.optimizer_state["discriminator"] = discriminator.state_dict()
     return result
 
 

@@ -1,0 +1,108 @@
+"""What every encoder shows to the user: codes, their names, their posterior."""
+
+from abc import abstractmethod
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+
+from passive_pruner._codes import Posterior, code_names
+from passive_pruner._validation import seed_from
+
+
+class BaseEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """Base class of encoders with the parameters `output`, `add_variance` and `random_state`.
+
+    A subclass sets `n_components_` in fit and implements :meth:`_validate` and :meth:`_encode`.
+    """
+
+    @abstractmethod
+    def _validate(self, X):
+        """Check that the encoder is fitted and that `X` fits it; return what `_encode` takes."""
+
+    @abstractmethod
+    def _encode(self, X, mean, variance):
+        """Write the posterior of `X` into `mean` and, unless it is None, `variance`."""
+
+    def transform(self, X):
+        """Encode rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Data, as :meth:`fit` takes it.
+
+        Returns
+        -------
+        codes : ndarray of shape (n_samples, n_components) or (n_samples, 2 * n_components), float32
+            Posterior means, or one draw from each posterior with ``output="sampled"``; with
+            `add_variance` followed by the posterior variances.
+        """
+        X = self._validate(X)
+        d = self.n_components_
+        sampled = self.output == "sampled"
+        columns = np.empty((X.shape[0], 2 * d if self.add_variance else d), dtype=np.float32)
+        codes, variance = columns[:, :d], None
+        if self.add_variance:
+            variance = columns[:, d:]
+        elif sampled:
+            variance = np.empty_like(codes)
+        self._encode(X, codes, variance)
+        if sampled:
+            noise = np.random.default_rng(seed_from(self.random_state))
+            codes += np.sqrt(variance) * noise.standard_normal(codes.shape, dtype=np.float32)
+        return columns
+
+    def posterior(self, X):
+        """Posterior of the latent variables for each row.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Data, as :meth:`fit` takes it.
+
+        Returns
+        -------
+        posterior : Posterior
+            Named tuple of `mean` and `variance`, both of shape (n_samples, n_components), float32.
+        """
+        return self._posterior(self._validate(X))
+
+    def _posterior(self, X):
+        shape = (X.shape[0], self.n_components_)
+        posterior = Posterior(np.empty(shape, np.float32), np.empty(shape, np.float32))
+        self._encode(X, *posterior)
+        return posterior
+
+    def get_feature_names_out(self, input_features=None):
+        """Names of the columns that :meth:`transform` returns.
+
+        Parameters
+        ----------
+        input_features : None
+            Ignored.
+
+        Returns
+        -------
+        names : ndarray of str
+            The class name in lower case with the number of the variable: ``vaeencoder0``, ... for
+            means, ``vaeencoder0_sampled``, ... for samples, ``vaeencoder0_variance``, ... for
+            variances.
+        """
+        check_is_fitted(self)
+        return code_names(
+            type(self).__name__.lower(),
+            getattr(self, "variable_numbers_", range(self.n_components_)),
+            sampled=self.output == "sampled",
+            add_variance=self.add_variance,
+        )
+
+    @property
+    def _n_features_out(self):
+        return self.n_components_ * (2 if self.add_variance else 1)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        tags.non_deterministic = self.output == "sampled"
+        return tags

@@ -1,0 +1,70 @@
+"""Categorical likelihood, for one category per row."""
+
+import numpy as np
+from torch.distributions import Categorical as CategoricalDistribution
+from torch.nn.functional import one_hot
+
+from passive_pruner.vae._likelihoods._base import Likelihood, LikelihoodModule
+
+
+class Categorical(Likelihood):
+    """Categorical likelihood for a one-hot group of columns, with the decoder's outputs as logits.
+
+    Each row has a single 1, in the column of its category, and 0 elsewhere, as
+    :class:`sklearn.preprocessing.OneHotEncoder` gives it. The mean holds the probabilities of the
+    categories, by a softmax of the outputs. A row with NaN in any column of the group counts as
+    missing in all of them. For several groups, or for other columns beside one, use
+    :class:`Mixed`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from passive_pruner.vae import Categorical
+    >>> X = np.eye(3, dtype="float32")[[0, 2, 2, 1]]
+    >>> Categorical().check_data(X)
+    >>> Categorical().check_data(2 * X)
+    Traceback (most recent call last):
+    ...
+    ValueError: The categorical likelihood takes one-hot columns of 0 and 1, but X has 2. ...
+    """
+
+    def check_data(self, X):
+        advice = (
+            "Encode the categories with sklearn.preprocessing.OneHotEncoder without drop, and "
+            "give each one-hot group its own Categorical in Mixed."
+        )
+        wrong = X[(X != 0) & (X != 1) & ~np.isnan(X)]
+        if len(wrong):
+            raise ValueError(
+                "The categorical likelihood takes one-hot columns of 0 and 1, but X has "
+                f"{wrong[0]:.6g}. {advice}"
+            )
+        total = X.sum(axis=1)
+        wrong = total[(total != 1) & ~np.isnan(total)]
+        if len(wrong):
+            raise ValueError(
+                "The categorical likelihood takes one-hot columns, a single 1 in each row, but a "
+                f"row of X sums to {wrong[0]:.6g}. {advice}"
+            )
+
+    def build(self, X, *, allow_missing=False):
+        return _CategoricalModule(missing=allow_missing)
+
+
+class _CategoricalModule(LikelihoodModule):
+    def distribution(self, outputs):
+        """Distribution of the position of the 1, of batch shape (batch,)."""
+        # OneHotCategorical would raise on NaN, before training can report that it diverged.
+        return CategoricalDistribution(logits=outputs, validate_args=False)
+
+    def log_likelihood(self, outputs, x):
+        # For the maximum NaN is above 1, so that every row has some position.
+        log_prob = self.distribution(outputs).log_prob(x.argmax(dim=1))
+        return log_prob.masked_fill(x.isnan().any(dim=1), 0.0) if self.missing else log_prob
+
+    def mean(self, outputs):
+        return self.distribution(outputs).probs
+
+    def sample(self, outputs):
+        position = self.distribution(outputs).sample()
+        return one_hot(position, outputs.shape[1]).to(outputs.dtype)

@@ -1,0 +1,117 @@
+"""Gaussian likelihood, for real numbers."""
+
+import math
+from numbers import Real
+from typing import ClassVar
+
+import numpy as np
+import torch
+from sklearn.utils._param_validation import Interval, StrOptions
+from torch import nn
+from torch.distributions import Normal
+
+from passive_pruner.vae._likelihoods._base import (
+    STRETCH,
+    Likelihood,
+    LikelihoodModule,
+    column_moments,
+)
+
+# A learned variance starts at a tenth of that of the data. Started there, before anything is
+# reconstructed, the KL divergence would outweigh the gain of using a latent variable, and
+# variables collapse that stay unused afterwards.
+START = 0.1
+# A column that can be reproduced exactly (a constant one) has no finite optimal variance. This
+# floor, relative to the starting value, is the precision of float32.
+LOG_FLOOR = 2 * math.log(np.finfo(np.float32).eps)
+
+
+class Gaussian(Likelihood):
+    """Gaussian likelihood with the decoder's output as mean.
+
+    Parameters
+    ----------
+    variance : {"shared", "per_feature"} or float, default="shared"
+        Variance of the likelihood: one learned number shared by all features, one learned number
+        per feature, or a fixed positive number. A fixed number sets the price of a
+        reconstruction error against the KL divergence, in the units of the data: 1.0 on data of
+        unit variance silently collapses latent variables that PCA would keep.
+
+    Notes
+    -----
+    With a shared variance the columns of largest scale decide what is encoded, as in PCA:
+    standardise the data first if all columns should count alike.
+
+    The learned, shared variance is the sigma-VAE of Rybkin, Daniilidis and Levine (2021),
+    "Simple and Effective VAE Training with Calibrated Decoders", arXiv 2006.13202, section 4.1.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_wine
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from passive_pruner import VAEEncoder
+    >>> from passive_pruner.vae import Gaussian
+    >>> X = StandardScaler().fit_transform(load_wine().data)
+    >>> encoder = VAEEncoder(likelihood=Gaussian("per_feature"), max_steps=500, random_state=0)
+    >>> encoder.fit_transform(X).shape
+    (178, 10)
+    """
+
+    _parameter_constraints: ClassVar[dict] = {
+        "variance": [
+            StrOptions({"shared", "per_feature"}),
+            Interval(Real, 0, None, closed="neither"),
+        ],
+    }
+
+    def __init__(self, variance="shared"):
+        self.variance = variance
+
+    def build(self, X, *, allow_missing=False):
+        return _GaussianModule(X, self.variance, missing=allow_missing)
+
+
+class _GaussianModule(LikelihoodModule):
+    def __init__(self, X: np.ndarray, variance: str | float, *, missing: bool):
+        super().__init__(missing=missing)
+        # The network sees standardised columns and predicts them: the model stays the same, but
+        # its weights are of the size that Adam's steps suit, whatever the units of the data.
+        column_mean, column_variance = column_moments(X)
+        self._register("location", column_mean)
+        self._register("scale", np.sqrt(column_variance))
+        if variance == "per_feature":
+            start = column_variance
+        else:
+            start = np.full(1, column_variance.mean() if variance == "shared" else float(variance))
+        self._register("start", np.log(start))
+        learned = isinstance(variance, str)
+        log_ratio = math.log(START) / STRETCH if learned else 0.0
+        self.log_ratio = nn.Parameter(torch.full((len(start),), log_ratio), requires_grad=learned)
+
+    def standardize(self, x):
+        return (x - self.location) / self.scale
+
+    def variance(self):
+        """Variance of the data given the code, per feature or one for all."""
+        return torch.exp(self.start + (STRETCH * self.log_ratio).clamp(min=LOG_FLOOR))
+
+    def log_ratio_gradient(self, squared):
+        """Gradient of the mean negative log-likelihood by `log_ratio`, in closed form.
+
+        Parameters
+        ----------
+        squared : Tensor of shape (n_features,)
+            Squared error divided by the variance, averaged over the rows of a batch.
+        """
+        # A cell adds (ln v + e^2 / v) / 2, whose derivative by ln v is (1 - e^2 / v) / 2.
+        gradient = 0.5 * STRETCH * (1 - squared)
+        if len(self.log_ratio) == 1:
+            gradient = gradient.sum(dim=0, keepdim=True)
+        return gradient.masked_fill(STRETCH * self.log_ratio < LOG_FLOOR, 0.0)
+
+    def distribution(self, outputs):
+        return Normal(
+            self.location + self.scale * outputs,
+            self.variance().sqrt().expand_as(outputs),
+            validate_args=False,
+        )

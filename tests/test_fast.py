@@ -1,0 +1,161 @@
+"""The hand-derived gradient step equals automatic differentiation."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from passive_pruner.vae import (
+    DIPVAE,
+    MLP,
+    AnnealedVAE,
+    Bernoulli,
+    BetaTCVAE,
+    BetaVAE,
+    FactorVAE,
+    Gaussian,
+    Poisson,
+)
+from passive_pruner.vae._discriminator import Discriminator
+from passive_pruner.vae._fast import PerceptronStep, is_served
+from passive_pruner.vae._module import VAE
+from passive_pruner.vae._training import Criterion
+
+CPU = torch.device("cpu")
+D = 3
+
+
+def table(likelihood):
+    rng = np.random.default_rng(0)
+    X = 3 * rng.standard_normal((40, 6)) * np.linspace(0.1, 2, 6) + 1
+    if isinstance(likelihood, Bernoulli):
+        X = X > 0
+    elif isinstance(likelihood, Poisson):
+        X = np.rint(np.abs(X))
+    return X.astype(np.float32)
+
+
+def network(architecture, likelihood, X, *, allow_missing=False):
+    n_inputs = X.shape[1] * (2 if allow_missing else 1)
+    halves = architecture.build(n_inputs, D, likelihood.n_outputs(X.shape[1]))
+    return VAE(*halves, likelihood.build(X, allow_missing=allow_missing), allow_missing)
+
+
+def gradients(module):
+    return {n: p.grad.clone() for n, p in module.named_parameters() if p.requires_grad}
+
+
+def assert_same_step(plain, criterion, X, *, step=3):
+    """One step by autograd and one by hand, with the same noise."""
+    by_hand = copy.deepcopy(plain)
+    fast = PerceptronStep(by_hand, criterion)
+    criterion.train()
+    for rows in (X, X[:17], X[:1], X):  # whole and partial batches
+        x = torch.from_numpy(rows)
+        with torch.random.fork_rng():
+            torch.manual_seed(7)
+            plain.zero_grad()
+            reconstruction, regularizer, codes = criterion(plain, x, step=step)
+            (reconstruction + regularizer).backward()
+            torch.manual_seed(7)
+            sample = fast(x, step=step)
+        torch.testing.assert_close(sample, codes["sample"].detach(), rtol=1e-6, atol=1e-6)
+        expected = gradients(plain)
+        for name, value in gradients(by_hand).items():
+            scale = expected[name].abs().max().item()
+            torch.testing.assert_close(
+                value, expected[name], rtol=1e-5, atol=1e-5 * max(scale, 1e-3), msg=name
+            )
+
+
+OBJECTIVES = [
+    BetaVAE(1.0),
+    BetaVAE(4.0),
+    AnnealedVAE(gamma=10.0, c_max=2.0, iteration_threshold=10),
+    DIPVAE("i", lambda_od=2.0),
+    DIPVAE("ii", lambda_od=2.0),
+    BetaTCVAE(3.0),
+    FactorVAE(gamma=5.0, discriminator_layer_sizes=(8,)),
+]
+LIKELIHOODS = [Gaussian(), Gaussian("per_feature"), Gaussian(0.3), Bernoulli(), Poisson()]
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        yield
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES, ids=repr)
+@pytest.mark.parametrize("likelihood", LIKELIHOODS, ids=repr)
+def test_every_gradient_is_that_of_autograd(objective, likelihood):
+    X = table(likelihood)
+    discriminator = objective.build_discriminator(D)
+    criterion = Criterion(
+        objective,
+        kl_warmup_steps=8,
+        discriminator=None if discriminator is None else Discriminator(discriminator, CPU),
+    )
+    assert_same_step(network(MLP((5, 4)), likelihood, X), criterion, X)
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+@pytest.mark.parametrize("sizes", [(), (5,), (5, 4, 3)])
+def test_every_depth_and_activation(activation, sizes):
+    X = table(Gaussian())
+    assert_same_step(network(MLP(sizes, activation), Gaussian(), X), Criterion(BetaVAE()), X)
+
+
+def test_missing_cells():
+    X = table(Gaussian())
+    module = network(MLP((5,)), Gaussian(), X, allow_missing=True)
+    X[np.random.default_rng(1).random(X.shape) < 0.3] = np.nan
+    assert_same_step(module, Criterion(BetaVAE()), X)
+
+
+def test_log_variances_outside_their_bounds():
+    X = table(Gaussian())
+    module = network(MLP((5,)), Gaussian(), X)
+    module.encoder[-1].bias.data[D:] = torch.tensor([-30.0, 0.0, 30.0])
+    # exp(20 / 2) times noise is decoded: only the largest gradients can be compared.
+    assert_same_step(module, Criterion(BetaVAE()), X)
+
+
+def test_the_variance_stays_where_it_is_below_its_floor():
+    X = table(Gaussian())
+    module = network(MLP((5,)), Gaussian(), X)
+    module.likelihood.log_ratio.data.fill_(-100.0)
+    fast = PerceptronStep(module, Criterion(BetaVAE()))
+    fast(torch.from_numpy(X), step=0)
+    assert module.likelihood.log_ratio.grad.item() == 0
+
+
+def test_only_plain_perceptrons_on_the_cpu_are_served():
+    X = table(Gaussian())
+
+    def served(encoder):
+        decoder = MLP((5,)).build(6, D, 6)[1]
+        return is_served(VAE(encoder, decoder, Gaussian().build(X)), CPU)
+
+    assert served(MLP((5,)).build(6, D, 6)[0])
+    assert not served(MLP((5,), "gelu").build(6, D, 6)[0])
+    assert not served(nn.Sequential(nn.Linear(6, 4), nn.ReLU(), nn.BatchNorm1d(4)))
+    assert not served(nn.Sequential(nn.Linear(6, 4, bias=False), nn.ReLU(), nn.Linear(4, 6)))
+    assert not is_served(network(MLP((5,)), Gaussian(), X), torch.device("cuda"))
+
+
+def test_parameters_are_updated_through_the_flat_one():
+    X = table(Gaussian())
+    module = network(MLP((5,)), Gaussian(), X)
+    before = module.weights()
+    fast = PerceptronStep(module, Criterion(BetaVAE()))
+    for name, value in module.weights().items():
+        np.testing.assert_array_equal(value, before[name])
+    with torch.no_grad():
+        fast.flat.zero_()
+    assert not module.encoder[0].weight.any()
+    module.load_weights(before)
+    assert fast.flat.any()
