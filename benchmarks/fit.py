@@ -23,7 +23,7 @@ from passive_pruner.vae import MLP
 
 N_ROWS = 50_000
 NETWORKS = {"large 64-256-256-2x16": (64, (256, 256), 16), "small 16-32-2x4": (16, (32,), 4)}
-STEPS = {256: 600, 64: 1200}
+STEPS = {256: 800, 64: 2000}
 
 
 def ours(X, n_components, hidden, batch_size, n_steps, **params):
@@ -116,7 +116,7 @@ def own_modules(hidden):
 
 
 def _own_halves(hidden, n_inputs, n_components, n_outputs):
-    return _peers.halves(n_inputs, n_components, hidden)
+    return tuple(map(_peers.Half, _peers.halves(n_inputs, n_components, hidden)))
 
 
 if __name__ == "__main__":

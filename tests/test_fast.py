@@ -19,7 +19,7 @@ from passive_pruner.vae import (
     Poisson,
 )
 from passive_pruner.vae._discriminator import Discriminator
-from passive_pruner.vae._fast import PerceptronStep, is_served
+from passive_pruner.vae._fast import FastStep, is_perceptron
 from passive_pruner.vae._module import VAE
 from passive_pruner.vae._training import Criterion
 
@@ -50,7 +50,7 @@ def gradients(module):
 def assert_same_step(plain, criterion, X, *, step=3):
     """One step by autograd and one by hand, with the same noise."""
     by_hand = copy.deepcopy(plain)
-    fast = PerceptronStep(by_hand, criterion)
+    fast = FastStep(by_hand, criterion, D)
     criterion.train()
     for rows in (X, X[:17], X[:1], X):  # whole and partial batches
         x = torch.from_numpy(rows)
@@ -128,30 +128,53 @@ def test_the_variance_stays_where_it_is_below_its_floor():
     X = table(Gaussian())
     module = network(MLP((5,)), Gaussian(), X)
     module.likelihood.log_ratio.data.fill_(-100.0)
-    fast = PerceptronStep(module, Criterion(BetaVAE()))
+    fast = FastStep(module, Criterion(BetaVAE()), D)
     fast(torch.from_numpy(X), step=0)
     assert module.likelihood.log_ratio.grad.item() == 0
 
 
-def test_only_plain_perceptrons_on_the_cpu_are_served():
-    X = table(Gaussian())
+class Opaque(nn.Module):
+    """A network of the user's own, with a layer that is used twice and an activation at its end."""
 
-    def served(encoder):
-        decoder = MLP((5,)).build(6, D, 6)[1]
-        return is_served(VAE(encoder, decoder, Gaussian().build(X)), CPU)
+    def __init__(self, n_in, n_out):
+        super().__init__()
+        self.first = nn.Linear(n_in, 5)
+        self.twice = nn.Linear(5, 5)
+        self.last = nn.Sequential(nn.Linear(5, n_out), nn.Softsign())
 
-    assert served(MLP((5,)).build(6, D, 6)[0])
-    assert not served(MLP((5,), "gelu").build(6, D, 6)[0])
-    assert not served(nn.Sequential(nn.Linear(6, 4), nn.ReLU(), nn.BatchNorm1d(4)))
-    assert not served(nn.Sequential(nn.Linear(6, 4, bias=False), nn.ReLU(), nn.Linear(4, 6)))
-    assert not is_served(network(MLP((5,)), Gaussian(), X), torch.device("cuda"))
+    def forward(self, x):
+        return self.last(torch.sigmoid(self.twice(self.twice(self.first(x)))))
+
+
+@pytest.mark.parametrize("likelihood", LIKELIHOODS, ids=repr)
+@pytest.mark.parametrize("objective", [BetaVAE(2.0), BetaTCVAE(3.0)], ids=repr)
+def test_networks_of_other_layers(objective, likelihood):
+    X = table(likelihood)
+    plain = network(MLP(()), likelihood, X)
+    plain.encoder, plain.decoder = Opaque(6, 2 * D), Opaque(D, likelihood.n_outputs(6))
+    assert_same_step(plain, Criterion(objective), X)
+
+
+def test_only_plain_perceptrons_are_differentiated_by_hand():
+    shared = nn.Linear(6, 6)
+    assert is_perceptron(MLP((5,)).build(6, D, 6)[0])
+    assert is_perceptron(MLP(()).build(6, D, 6)[0])
+    for other in (
+        MLP((5,), "gelu").build(6, D, 6)[0],
+        nn.Sequential(nn.Linear(6, 4), nn.ReLU(), nn.BatchNorm1d(4)),
+        nn.Sequential(nn.Linear(6, 4, bias=False), nn.ReLU(), nn.Linear(4, 6)),
+        nn.Sequential(nn.Linear(6, 4), nn.ReLU()),
+        nn.Sequential(shared, nn.ReLU(), shared),
+        Opaque(6, 6),
+    ):
+        assert not is_perceptron(other)
 
 
 def test_parameters_are_updated_through_the_flat_one():
     X = table(Gaussian())
     module = network(MLP((5,)), Gaussian(), X)
     before = module.weights()
-    fast = PerceptronStep(module, Criterion(BetaVAE()))
+    fast = FastStep(module, Criterion(BetaVAE()), D)
     for name, value in module.weights().items():
         np.testing.assert_array_equal(value, before[name])
     with torch.no_grad():

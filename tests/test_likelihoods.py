@@ -290,16 +290,6 @@ def test_the_shared_variance_converges_to_the_squared_error():
     np.testing.assert_allclose(module.variance().item(), x.numpy().var(axis=0).mean(), rtol=1e-3)
 
 
-@pytest.mark.parametrize("variance", ["shared", "per_feature"])
-def test_the_closed_gradient_of_the_variance_is_that_of_autograd(variance):
-    module, outputs, x = built(Gaussian(variance), real_numbers())
-    (-module.log_likelihood(outputs, x).mean()).backward()
-    with torch.no_grad():
-        error = (x - module.mean(outputs)).square().mean(dim=0) / module.variance()
-        closed = module.log_ratio_gradient(error)
-    torch.testing.assert_close(closed, module.log_ratio.grad)
-
-
 def test_the_dispersion_converges_to_its_maximum_likelihood_estimate():
     rng = np.random.default_rng(0)
     X = np.stack([rng.negative_binomial(t, t / (t + 8), 1000) for t in (0.5, 3.0, 20.0)], axis=1)

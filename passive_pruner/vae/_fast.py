@@ -1,56 +1,78 @@
-"""A gradient step of a perceptron VAE with its derivatives written out.
+"""A gradient step whose derivatives are written out.
 
 For networks of the size that tables need, automatic differentiation spends most of a step on
-building and walking its graph of small operations. Here the layers are differentiated by hand
-into buffers that are allocated once; what is left to autograd are the terms that differ between
-objectives and likelihoods, and these see only the small tensors at the ends of the network.
+building and walking its graph of small operations. Here the ELBO is differentiated by hand into
+buffers that are allocated once, and so are perceptrons; what is left to autograd are networks of
+other layers, and the terms of other objectives and likelihoods, which see only the small tensors
+at the ends of the network.
 
-:class:`PerceptronStep` changes no result beyond rounding: the plain path through
+:class:`FastStep` changes no result beyond rounding: the plain path through
 :class:`~passive_pruner.vae._training.Criterion` is its reference.
 """
 
+import math
+from collections.abc import Callable
 from types import SimpleNamespace
+from typing import Any, cast
 
 import torch
 from torch import nn
 
-from passive_pruner.vae._likelihoods._gaussian import _GaussianModule
+from passive_pruner.vae._likelihoods._base import STRETCH
+from passive_pruner.vae._likelihoods._gaussian import LOG_FLOOR, _GaussianModule
 from passive_pruner.vae._likelihoods._unit_interval import _BernoulliModule
 from passive_pruner.vae._module import LOG_VARIANCE_BOUND, VAE
 from passive_pruner.vae._objectives import BetaVAE
 
-# Activations whose derivative follows from their value: (in-place function, derivative of the
-# loss by the input, from that by the output g and the output a, in place of g).
-_IN_PLACE = {
+# exp of more is infinite in float32, and an error in Python.
+LARGEST_EXPONENT = 88.0
+_threshold_backward = torch.ops.aten.threshold_backward.grad_input
+_tanh_backward = torch.ops.aten.tanh_backward.grad_input
+# Activations whose derivative follows from their value a: the function in place, and the gradient
+# by the input, in place of the gradient g by the output.
+_IN_PLACE: dict[type, tuple[Callable, Callable]] = {
     nn.ReLU: (torch.relu_, lambda g, a: _threshold_backward(g, a, 0.0, grad_input=g)),
     nn.Tanh: (torch.tanh_, lambda g, a: _tanh_backward(g, a, grad_input=g)),
 }
-_threshold_backward = torch.ops.aten.threshold_backward.grad_input
-_tanh_backward = torch.ops.aten.tanh_backward.grad_input
 
 
-class PerceptronStep:
-    """Loss and gradients of one batch for a VAE whose two halves are perceptrons.
+class FastStep:
+    """Gradients of one batch, on the CPU.
 
     Parameters
     ----------
     module : VAE
-        For which :func:`is_served` is true. Its parameters and their gradients become views of
-        :attr:`flat`, so that the optimiser updates all of them in one operation.
+        What is trained.
     criterion : Criterion
         Supplies the regulariser; it is in training mode.
+    n_components : int
+        Number of latent variables.
 
     Attributes
     ----------
-    flat : torch.nn.Parameter of shape (n_parameters,)
-        Every parameter that is learned.
+    flat : torch.nn.Parameter of shape (n_parameters,) or None
+        Where both halves are perceptrons, every parameter that is learned: parameters and
+        gradients are views of it, so that the optimiser updates all of them in one operation.
     """
 
-    def __init__(self, module: VAE, criterion):
+    def __init__(self, module: VAE, criterion, n_components: int):
         self.module = module
         self.criterion = criterion
+        self.n_components = n_components
+        # Kept here, because attributes of a torch module are found by a slow path of their own.
         self.encoder, self.decoder = module.encoder, module.decoder
-        self.flat = _flatten([p for p in module.parameters() if p.requires_grad])
+        self.likelihood: Any = module.likelihood
+        self.objective = criterion.objective
+        self.learned = [p for p in module.parameters() if p.requires_grad]
+        self.flat = None
+        if is_perceptron(self.encoder) and is_perceptron(self.decoder):
+            self.flat = _flatten(self.learned)
+        complete, kind = not self.likelihood.missing, type(self.likelihood)
+        self.is_bernoulli = complete and kind is _BernoulliModule
+        self.is_gaussian = complete and kind is _GaussianModule and len(self.likelihood.start) == 1
+        if self.is_gaussian:
+            self.log_start = self.likelihood.start.item()
+            self.squared_scale = self.likelihood.scale.square()
         # Passes have batches of at most two sizes.
         self._buffers: dict[int, SimpleNamespace] = {}
 
@@ -69,67 +91,71 @@ class PerceptronStep:
         sample : Tensor of shape (batch, n_components)
             The draws that were decoded; overwritten by the next call.
         """
-        b = self._buffers.get(len(x)) or self._make_buffers(len(x))
+        if self.flat is None:
+            for parameter in self.learned:
+                parameter.grad = None
         inputs = self.module.encoder_inputs(x)
-        b.encoder.forward(inputs)
-        b.log_variance.clamp_(-LOG_VARIANCE_BOUND, LOG_VARIANCE_BOUND)
+        b = self._buffers.get(len(x)) or self._make_buffers(len(x))
+        b.mean, log_variance = b.encoder.forward(inputs).chunk(2, dim=1)
+        b.g_mean, b.g_log_variance = b.encoder.g_outputs.chunk(2, dim=1)
+        torch.clamp(log_variance, -LOG_VARIANCE_BOUND, LOG_VARIANCE_BOUND, out=b.log_variance)
         torch.mul(b.log_variance, 0.5, out=b.std).exp_()
         torch.addcmul(b.mean, b.std, b.noise.normal_(), out=b.sample)
-        b.decoder.forward(b.sample)
-
-        b.decoder.backward(self._reconstruction_gradient(b, inputs, x))
+        self._reconstruction_gradient(b, b.decoder.forward(b.sample), inputs, x)
+        b.decoder.backward()
         self._regularizer_gradient(b, step)
         # sample = mean + exp(log_variance / 2) noise; the gradient passes the clamp unchanged.
-        b.g_mean.add_(b.g_sample)
         b.g_log_variance.addcmul_(b.g_sample, b.noise.mul_(b.std), value=0.5)
-        b.encoder.backward(b.g_head)
+        b.encoder.backward()
         return b.sample
 
     def _make_buffers(self, batch):
-        d = self.decoder[0].in_features
-        b = SimpleNamespace(
-            g_head=torch.empty(batch, 2 * d),
-            **{name: torch.empty(batch, d) for name in ("std", "noise", "sample", "g_sample")},
-        )
-        b.encoder = _Perceptron(self.encoder, batch, None)
-        b.decoder = _Perceptron(self.decoder, batch, b.g_sample)
-        b.mean, b.log_variance = b.encoder.outputs.chunk(2, dim=1)
-        b.g_mean, b.g_log_variance = b.g_head.chunk(2, dim=1)
+        shape = (batch, self.n_components)
+        names = ("log_variance", "std", "noise", "sample", "g_sample")
+        b = SimpleNamespace(**{name: torch.empty(shape) for name in names})
+        half = _Perceptron if self.flat is not None else _Network
+        b.encoder = half(self.encoder, batch, None)
+        b.decoder = half(self.decoder, batch, b.g_sample)
         self._buffers[batch] = b
         return b
 
-    def _reconstruction_gradient(self, b, inputs, x):
-        """Gradient by the decoder's outputs; that by the likelihood's parameters is stored."""
-        likelihood, outputs = self.module.likelihood, b.decoder.outputs
-        batch = len(x)
-        if type(likelihood) is _GaussianModule and not likelihood.missing:
-            # With standardised data t, outputs o, and s to bring them back to units of the data,
-            # a cell adds (ln v + s^2 (o - t)^2 / v) / 2, v being the variance of the likelihood.
-            weight = likelihood.scale.square() / likelihood.variance() / batch
-            residual = outputs.sub_(inputs)
-            gradient = residual * weight
-            if likelihood.log_ratio.requires_grad:
-                squared = residual.mul_(gradient).sum(dim=0)
-                likelihood.log_ratio.grad.copy_(likelihood.log_ratio_gradient(squared))
-            return gradient
-        if type(likelihood) is _BernoulliModule and not likelihood.missing:
-            return outputs.sigmoid_().sub_(x).div_(batch)
-        parameters = [p for p in likelihood.parameters() if p.requires_grad]
-        with torch.enable_grad():
-            leaf = outputs.detach().requires_grad_()
-            loss = -likelihood.log_likelihood(leaf, x).mean()
-            gradient, *g_parameters = torch.autograd.grad(loss, [leaf, *parameters])
-        for parameter, g in zip(parameters, g_parameters, strict=True):
-            parameter.grad.copy_(g)
-        return gradient
+    def _reconstruction_gradient(self, b, outputs, inputs, x):
+        """Write the gradient by the decoder's outputs and the likelihood's parameters."""
+        g_outputs = b.decoder.g_outputs
+        if self.is_gaussian:
+            self._gaussian_gradient(outputs - inputs, g_outputs)
+        elif self.is_bernoulli:
+            torch.sigmoid(outputs, out=g_outputs).sub_(x).div_(len(x))
+        else:
+            parameters = [p for p in self.likelihood.parameters() if p.requires_grad]
+            with torch.enable_grad():
+                leaf = outputs.detach().requires_grad_()
+                loss = -self.likelihood.log_likelihood(leaf, x).mean()
+                gradient, *g_parameters = torch.autograd.grad(loss, [leaf, *parameters])
+            g_outputs.copy_(gradient)
+            for parameter, g in zip(parameters, g_parameters, strict=True):
+                _store_gradient(parameter, g)
+
+    def _gaussian_gradient(self, residual, g_outputs):
+        # With standardised data t, outputs o, and s to bring them back to units of the data, a
+        # cell adds (ln v + s^2 (o - t)^2 / v) / 2, v being the variance of the likelihood. On the
+        # CPU a number can be read from a tensor without waiting for anything.
+        log_ratio, batch = self.likelihood.log_ratio, len(residual)
+        log_v_ratio = STRETCH * log_ratio.item()
+        v = math.exp(min(self.log_start + max(log_v_ratio, LOG_FLOOR), LARGEST_EXPONENT))
+        torch.mul(residual, self.squared_scale, out=g_outputs).mul_(1 / (v * batch))
+        if log_ratio.requires_grad:
+            # The derivative by ln v, summed over columns and averaged over rows.
+            squared = torch.dot(residual.view(-1), g_outputs.view(-1)).item()
+            g = 0.5 * (residual.shape[1] - squared) if log_v_ratio >= LOG_FLOOR else 0.0
+            _store_gradient(log_ratio, torch.full_like(log_ratio, STRETCH * g))
 
     def _regularizer_gradient(self, b, step):
         """Write the gradient by mean and log-variance, and add that by the sample."""
-        objective = self.criterion.objective
-        if type(objective) is BetaVAE:
+        if type(self.objective) is BetaVAE:
             # The derivatives of beta (mu^2 + s2 - 1 - ln s2) / 2 by mu and by ln s2.
-            scale = self.criterion.weight(step) * objective.beta / len(b.mean)
-            torch.mul(b.mean, scale, out=b.g_mean)
+            scale = self.criterion.weight(step) * self.objective.beta / len(b.mean)
+            torch.add(b.g_sample, b.mean, alpha=scale, out=b.g_mean)
             torch.mul(b.std, b.std, out=b.g_log_variance)
             b.g_log_variance.sub_(1.0).mul_(0.5 * scale)
             return
@@ -139,70 +165,102 @@ class PerceptronStep:
             g_mean, g_log_variance, g_sample = torch.autograd.grad(
                 regularizer, leaves, allow_unused=True, materialize_grads=True
             )
-        b.g_mean.copy_(g_mean)
-        b.g_log_variance.copy_(g_log_variance)
         b.g_sample.add_(g_sample)
+        torch.add(g_mean, b.g_sample, out=b.g_mean)
+        b.g_log_variance.copy_(g_log_variance)
 
 
-class _Perceptron:
-    """Passes of one batch size through linear layers with activations between them.
+class _Network:
+    """Passes through any network, by autograd.
 
     Parameters
     ----------
-    stack : torch.nn.Sequential
-        The layers; their parameters and gradients stay where they are in memory.
+    network : torch.nn.Module
     batch : int
         Number of rows.
     g_input : Tensor of shape (batch, n_in) or None
         Where the backward pass writes the gradient by the input; None: nowhere.
+
+    Attributes
+    ----------
+    g_outputs : Tensor of shape (batch, n_out)
+        The gradient by the outputs, which the backward pass reads.
+    """
+
+    def __init__(self, network: nn.Module, batch: int, g_input: torch.Tensor | None):
+        self.network = network
+        self.g_input = g_input
+        self.g_outputs: torch.Tensor | None = None
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the outputs."""
+        with torch.enable_grad():
+            self.x = x.detach().requires_grad_(self.g_input is not None)
+            self.outputs = self.network(self.x)
+        if self.g_outputs is None:
+            self.g_outputs = torch.empty_like(self.outputs)
+        return self.outputs.detach()
+
+    def backward(self) -> None:
+        """Store the gradients by the parameters and by the input."""
+        torch.autograd.backward(self.outputs, self.g_outputs)
+        if self.g_input is not None:
+            self.g_input.copy_(cast(torch.Tensor, self.x.grad))
+
+
+class _Perceptron:
+    """The same for linear layers with activations between them, by hand.
+
+    The parameters and their gradients stay where they are in memory.
     """
 
     def __init__(self, stack: nn.Sequential, batch: int, g_input: torch.Tensor | None):
-        layers = stack[::2]
-        # Views are made once: making one costs a third of a small matrix product.
-        self.weights = [layer.weight.data for layer in layers]
-        self.transposed = [w.t() for w in self.weights]
-        self.biases = [layer.bias.data for layer in layers]
-        self.g_weights = [layer.weight.grad for layer in layers]
-        self.g_biases = [layer.bias.grad for layer in layers]
-        self.activations = [_IN_PLACE[type(layer)] for layer in stack[1::2]]
+        layers = cast(list[nn.Linear], list(stack)[::2])
+        self.activations = [_IN_PLACE[type(layer)] for layer in list(stack)[1::2]]
         self.values = [torch.empty(batch, layer.out_features) for layer in layers]
-        self.gradients = [g_input, *map(torch.empty_like, self.values[:-1])]
-        self.outputs = self.values[-1]
+        gradients = [torch.empty_like(value) for value in self.values]
+        self.g_outputs = gradients[-1]
+        # Views are made once: making one costs a third of a small matrix product.
+        weights = [layer.weight.data for layer in layers]
+        self.forward_operands = [
+            (layer.bias.data, w.t(), out)
+            for layer, w, out in zip(layers, weights, self.values, strict=True)
+        ]
+        self.backward_operands = [
+            (g, g.t(), layer.weight.grad, layer.bias.grad, w, g_input_of_layer)
+            for layer, w, g, g_input_of_layer in zip(
+                layers, weights, gradients, [g_input, *gradients[:-1]], strict=True
+            )
+        ]
 
-    def forward(self, x: torch.Tensor) -> None:
-        """Compute :attr:`outputs`."""
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the outputs; overwritten by the next call."""
         self.inputs = [x, *self.values]
         last = len(self.values) - 1
-        for i, out in enumerate(self.values):
-            torch.addmm(self.biases[i], self.inputs[i], self.transposed[i], out=out)
+        for i, (bias, transposed, out) in enumerate(self.forward_operands):
+            torch.addmm(bias, self.inputs[i], transposed, out=out)
             if i < last:
                 self.activations[i][0](out)
+        return self.values[-1]
 
-    def backward(self, g: torch.Tensor) -> None:
+    def backward(self) -> None:
         """Store the gradients by the parameters and by the input."""
         for i in reversed(range(len(self.values))):
-            torch.mm(g.t(), self.inputs[i], out=self.g_weights[i])
-            torch.sum(g, dim=0, out=self.g_biases[i])
-            if self.gradients[i] is None:
-                return
-            g = torch.mm(g, self.weights[i], out=self.gradients[i])
+            g, g_transposed, g_weight, g_bias, weight, g_input = self.backward_operands[i]
+            torch.mm(g_transposed, self.inputs[i], out=g_weight)
+            torch.sum(g, dim=0, out=g_bias)
+            if g_input is not None:
+                torch.mm(g, weight, out=g_input)
             if i:
-                self.activations[i - 1][1](g, self.inputs[i])
+                self.activations[i - 1][1](g_input, self.inputs[i])
 
 
-def is_served(module: VAE, device: torch.device) -> bool:
-    """Whether the layers of `module` are ones that :class:`PerceptronStep` differentiates."""
-    # On an accelerator the operations queue up, and their number matters less.
-    return (
-        device.type == "cpu" and _is_perceptron(module.encoder) and _is_perceptron(module.decoder)
-    )
-
-
-def _is_perceptron(half: nn.Module) -> bool:
+def is_perceptron(half: nn.Module) -> bool:
+    """Whether `half` is made of the layers that are differentiated here."""
     if type(half) is not nn.Sequential:
         return False
-    linear, between = half[::2], half[1::2]
+    layers = list(half)
+    linear, between = layers[::2], layers[1::2]
     return (
         len(linear) == len(between) + 1
         and all(type(layer) is nn.Linear and layer.bias is not None for layer in linear)
@@ -210,6 +268,12 @@ def _is_perceptron(half: nn.Module) -> bool:
         # A layer that is used twice would need the sum of two gradients.
         and len(set(linear)) == len(linear)
     )
+
+
+def _store_gradient(parameter, gradient):
+    if parameter.grad is None:
+        parameter.grad = torch.empty_like(parameter)
+    parameter.grad.copy_(gradient)
 
 
 def _flatten(parameters: list[nn.Parameter]) -> nn.Parameter:

@@ -15,7 +15,7 @@ from torch import nn
 from passive_pruner.exceptions import DivergenceWarning, TrainingInterruptedWarning
 from passive_pruner.vae._batches import Rows, permuted_batches
 from passive_pruner.vae._discriminator import Discriminator
-from passive_pruner.vae._fast import PerceptronStep, is_served
+from passive_pruner.vae._fast import FastStep
 from passive_pruner.vae._module import VAE
 from passive_pruner.vae._objectives import Objective, kl_divergence
 
@@ -114,7 +114,7 @@ class VAENet(NeuralNet):
 
     def get_all_learnable_params(self):
         """Yield the parameters of the autoencoder, as one where their gradients come as one."""
-        if self.fast_step is None:
+        if self.fast_step is None or self.fast_step.flat is None:
             yield from self.module_.named_parameters()
         else:
             yield "flat", self.fast_step.flat
@@ -296,10 +296,13 @@ def train(
     network = objective.build_discriminator(noise.shape[1])
     discriminator = Discriminator(network, device) if network is not None else None
     criterion = Criterion(objective, kl_warmup_steps, discriminator)
+    # On an accelerator operations queue up, their number matters less, and reading a number back
+    # would wait for all of them.
+    fast_step = FastStep(module, criterion, noise.shape[1]) if device.type == "cpu" else None
     net = VAENet(
         module,
         criterion,
-        fast_step=PerceptronStep(module, criterion) if is_served(module, device) else None,
+        fast_step=fast_step,
         n_steps=n_steps,
         first_step=first_step,
         x_eval=x_eval,

@@ -95,20 +95,6 @@ class _GaussianModule(LikelihoodModule):
         """Variance of the data given the code, per feature or one for all."""
         return torch.exp(self.start + (STRETCH * self.log_ratio).clamp(min=LOG_FLOOR))
 
-    def log_ratio_gradient(self, squared):
-        """Gradient of the mean negative log-likelihood by `log_ratio`, in closed form.
-
-        Parameters
-        ----------
-        squared : Tensor of shape (n_features,)
-            Squared error divided by the variance, averaged over the rows of a batch.
-        """
-        # A cell adds (ln v + e^2 / v) / 2, whose derivative by ln v is (1 - e^2 / v) / 2.
-        gradient = 0.5 * STRETCH * (1 - squared)
-        if len(self.log_ratio) == 1:
-            gradient = gradient.sum(dim=0, keepdim=True)
-        return gradient.masked_fill(STRETCH * self.log_ratio < LOG_FLOOR, 0.0)
-
     def distribution(self, outputs):
         return Normal(
             self.location + self.scale * outputs,
