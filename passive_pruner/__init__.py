@@ -13,8 +13,8 @@ _PUBLIC = {
     "datasets": None,
     "exceptions": None,
     "metrics": None,
-    "regime": None,
     "prune_pipeline": "_pruning",
+    "regime": None,
     "vae": None,
 }
 

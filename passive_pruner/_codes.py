@@ -103,7 +103,7 @@ def codes_are_sampled(codes, variances):
 
 
 def _are_numbered(names):
-    """Whether `names` are one prefix with consecutive numbers, as codes without variances are."""
+    """Whether `names` are one prefix with different numbers, as codes without variances are."""
     prefix = names[0].rstrip("0123456789")
-    start = names[0][len(prefix) :]
-    return bool(start) and names == [f"{prefix}{int(start) + j}" for j in range(len(names))]
+    numbers = [name.removeprefix(prefix) for name in names]
+    return all(n.isdecimal() for n in numbers) and len(set(numbers)) == len(numbers)

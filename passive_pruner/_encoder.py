@@ -414,7 +414,12 @@ class VAEEncoder(BaseEncoder):
                 module = self._build_module(np.zeros((1, self.n_features_in_), dtype=np.float32))
             module = module.load_weights(self.weights_).eval()
             _live[self] = (self.weights_, module, None)
-        return module.to(device or resolve_device(self.device, or_cpu=True))
+        device = device or resolve_device(self.device, or_cpu=True)
+        # Moving a module to where it is already would take longer than encoding a few rows.
+        present = next(module.parameters()).device
+        if present.type != device.type or device.index not in (None, present.index):
+            module.to(device)
+        return module
 
     def _seed(self, *, continued):
         # Without the number of steps every call that continues would repeat the same draws.
@@ -504,6 +509,19 @@ class VAEEncoder(BaseEncoder):
         ------
         ValueError
             If `keep` is neither or keeps nothing, or if the network cannot be cut.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn.datasets import load_wine
+        >>> from passive_pruner import VAEEncoder
+        >>> X = load_wine().data
+        >>> encoder = VAEEncoder(n_components=6, max_steps=300, random_state=0).fit(X)
+        >>> smaller = encoder.pruned([0, 2])
+        >>> bool(np.allclose(smaller.transform(X), encoder.transform(X)[:, [0, 2]], atol=1e-5))
+        True
+        >>> smaller.get_feature_names_out()
+        array(['vaeencoder0', 'vaeencoder2'], dtype=object)
         """
         return prune_encoder(self, keep)
 

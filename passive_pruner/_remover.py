@@ -234,6 +234,12 @@ class PassiveVariableRemover(SelectorMixin, BaseEstimator):
             )
         return support
 
+    def _transform(self, X):
+        if not isinstance(X, np.ndarray):
+            return super()._transform(X)
+        # Column numbers are several times faster than the mask that SelectorMixin indexes with.
+        return X.take(self.get_support(indices=True), axis=1)
+
     def _moments_of_batch(self, X):
         names = getattr(self, "feature_names_in_", None)
         if self.criterion == "active_units":

@@ -455,3 +455,10 @@ def test_copies_are_alike_and_use_changes_nothing(posterior):
     fresh = clone(remover)
     assert fresh.get_params() == remover.get_params()
     assert not hasattr(fresh, "moments_")
+
+
+def test_codes_of_a_pruned_encoder_are_not_taken_for_variances(posterior):
+    X = frame(posterior.mean[:, [0, 3]])
+    X.columns = ["vaeencoder0", "vaeencoder3"]
+    with pytest.raises(ValueError, match="numbered as codes without variances"):
+        PassiveVariableRemover(criterion="variance").fit(X)

@@ -60,8 +60,9 @@ class FastStep:
         self.criterion = criterion
         self.n_components = n_components
         # Kept here, because attributes of a torch module are found by a slow path of their own.
-        self.encoder, self.decoder = module.encoder, module.decoder
-        self.likelihood: Any = module.likelihood
+        self.encoder = module.encoder
+        self.decoder = module.decoder
+        self.likelihood = cast(Any, module.likelihood)
         self.objective = criterion.objective
         self.learned = [p for p in module.parameters() if p.requires_grad]
         self.flat = None
