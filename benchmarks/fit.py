@@ -2,8 +2,9 @@
 
 ``python -m benchmarks.fit`` prints, per network and batch size, how many times as many samples
 per second are trained as by a hand-written loop with fused Adam: one process, one thread, in
-turn, medians of five rounds with the lowest and highest. ``--peers`` adds skorch with its
-defaults, pythae and PyOD, on one pass over the data.
+turn, medians of five rounds with the lowest and highest. ``--peers`` compares with skorch in its
+defaults, pythae and PyOD instead, on one pass over the data, and ``--objectives`` the objectives
+with each other.
 """
 
 import argparse
@@ -19,7 +20,7 @@ import torch
 from benchmarks import _peers
 from benchmarks._timing import cell, in_turn, print_table
 from passive_pruner import VAEEncoder
-from passive_pruner.vae import MLP
+from passive_pruner.vae import DIPVAE, MLP, AnnealedVAE, BetaTCVAE, BetaVAE, FactorVAE
 
 N_ROWS = 50_000
 NETWORKS = {"large 64-256-256-2x16": (64, (256, 256), 16), "small 16-32-2x4": (16, (32,), 4)}
@@ -55,11 +56,21 @@ def silent(function, *args):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--peers", action="store_true", help="compare with libraries as well")
+    parser.add_argument("--peers", action="store_true", help="compare with libraries instead")
+    parser.add_argument("--objectives", action="store_true", help="compare objectives instead")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    if options.peers:
+        with TemporaryDirectory() as folder:
+            compare_with_libraries(folder)
+    elif options.objectives:
+        compare_objectives()
+    else:
+        compare_with_loop()
 
+
+def compare_with_loop():
     rows = []
     for name, (n_features, hidden, n_components) in NETWORKS.items():
         X = data(n_features)
@@ -87,9 +98,26 @@ def main():
          "with early stopping / without"),
         rows,
     )  # fmt: skip
-    if options.peers:
-        with TemporaryDirectory() as folder:
-            compare_with_libraries(folder)
+
+
+def compare_objectives():
+    objectives = {
+        "BetaVAE": BetaVAE(),
+        "AnnealedVAE": AnnealedVAE(),
+        "DIPVAE": DIPVAE(),
+        "BetaTCVAE": BetaTCVAE(),
+        "FactorVAE, 2 x 64": FactorVAE(discriminator_layer_sizes=(64, 64)),
+    }
+    rows = []
+    for name, (n_features, hidden, n_components) in NETWORKS.items():
+        work = (data(n_features), n_components, hidden, 256, 300)
+        candidates = {
+            kind: partial(ours, *work, objective=objective)
+            for kind, objective in objectives.items()
+        }
+        times = in_turn(candidates, repeats=3)
+        rows.append((name, *(cell(times, kind, "BetaVAE") for kind in list(objectives)[1:])))
+    print_table(("speed relative to BetaVAE", *list(objectives)[1:]), rows)
 
 
 def compare_with_libraries(folder):
@@ -105,7 +133,6 @@ def compare_with_libraries(folder):
         }
         times = in_turn(candidates)
         rows.append((name, 256, *(cell(times, "ours", c) for c in ("skorch", "pythae", "PyOD"))))
-    print()
     print_table(("network", "batch", "against skorch", "against pythae", "against PyOD"), rows)
 
 

@@ -26,7 +26,9 @@ from passive_pruner.vae._module import VAE, elbo_points, resolve_device, seeded_
 from passive_pruner.vae._training import train
 
 # Held-out rows are read after every epoch; more of them would cost time and tell little more.
-MAX_EVALUATION_ROWS = 2048
+MAX_EVALUATION_ROWS = 1024
+# Rows that the start values of a likelihood are taken from, and that a collapse is looked for in.
+MAX_STATISTICS_ROWS = 8192
 # Rows per chunk in which data passes through the network: the activations of a chunk stay in the
 # cache of the processor.
 CHUNK_ROWS = 1024
@@ -82,7 +84,7 @@ class VAEEncoder(BaseEncoder):
         the best weights. With the default objective this is the validation ELBO. Schedules of an
         objective count as finished when it is measured.
     validation_fraction : float, default=0.1
-        Share of the rows that early stopping holds out; at least 1 and at most 2048 rows.
+        Share of the rows that early stopping holds out; at least 1 and at most 1024 rows.
     n_iter_no_change : int, default=5
         Epochs of 100 gradient steps without an improvement by more than `tol` after which
         training stops.
@@ -105,7 +107,7 @@ class VAEEncoder(BaseEncoder):
         Parameters of the fitted network, by their name in its torch state dict.
     history_ : list of dict
         One record per epoch of 100 gradient steps, measured on the held-out rows (without early
-        stopping on up to 2048 training rows): "elbo", "reconstruction", "kl", "regularizer" and
+        stopping on up to 1024 training rows): "elbo", "reconstruction", "kl", "regularizer" and
         "objective" in nats per row, "n_active", the number of variables whose mean has a variance
         above 0.1, and per variable "variance_of_mean" and "mean_of_variance"; the parts of the
         objective, such as "total_correlation"; and "epoch", "step" and "seconds".
@@ -325,7 +327,7 @@ class VAEEncoder(BaseEncoder):
                 likelihood = LIKELIHOODS[likelihood]()
             names = getattr(self, "feature_names_in_", None)
             self.likelihood_ = likelihood.validated().resolve(self.n_features_in_, names)
-        for _, chunk in X.chunks(MAX_EVALUATION_ROWS):
+        for _, chunk in X.chunks(MAX_STATISTICS_ROWS):
             self.likelihood_.check_data(chunk)
         if not continued:
             self.n_components_ = self.n_components
@@ -370,7 +372,7 @@ class VAEEncoder(BaseEncoder):
                 if in_passes:
                     optimizer_state = kept_state
             else:
-                module = self._build_module(X[:: -(-len(X) // MAX_EVALUATION_ROWS)])
+                module = self._build_module(X[:: -(-len(X) // MAX_STATISTICS_ROWS)])
             training = train(
                 module,
                 self.objective_,
@@ -426,7 +428,7 @@ class VAEEncoder(BaseEncoder):
         return seed_from(self.random_state) + (self.n_steps_ if continued else 0)
 
     def _warn_if_collapsed(self, X):
-        posterior = self._posterior(Rows(X[:MAX_EVALUATION_ROWS]))
+        posterior = self._posterior(Rows(X[:MAX_STATISTICS_ROWS]))
         if (variance_criterion(LatentMoments.from_batch(*posterior), 0.1) == "passive").all():
             warnings.warn(
                 f"All {self.n_components_} latent variables are passive: the codes carry no "
