@@ -28,7 +28,8 @@ from passive_pruner.vae._training import train
 # Held-out rows are read after every epoch; more of them would cost time and tell little more.
 MAX_EVALUATION_ROWS = 1024
 # Rows that the start values of a likelihood are taken from, and that a collapse is looked for in.
-MAX_STATISTICS_ROWS = 8192
+# Sparse data is written out densely for both.
+MAX_STATISTICS_ROWS = 2048
 # Rows per chunk in which data passes through the network: the activations of a chunk stay in the
 # cache of the processor.
 CHUNK_ROWS = 1024
@@ -327,7 +328,7 @@ class VAEEncoder(BaseEncoder):
                 likelihood = LIKELIHOODS[likelihood]()
             names = getattr(self, "feature_names_in_", None)
             self.likelihood_ = likelihood.validated().resolve(self.n_features_in_, names)
-        for _, chunk in X.chunks(MAX_STATISTICS_ROWS):
+        for _, chunk in X.chunks(CHUNK_ROWS):
             self.likelihood_.check_data(chunk)
         if not continued:
             self.n_components_ = self.n_components

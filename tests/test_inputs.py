@@ -1,6 +1,7 @@
 """Kinds of data that VAEEncoder reads: sparse, images, memory maps, missing cells."""
 
 import pickle
+import tracemalloc
 
 import numpy as np
 import pandas as pd
@@ -111,3 +112,15 @@ def test_rebuilding_the_network_leaves_the_global_generator_alone(low_rank):
     before = torch.get_rng_state()
     encoder.transform(low_rank)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_sparse_data_is_never_written_out_as_a_whole():
+    # 200 MB if it were dense. The matrix, its copy in float32 and dense batches take far less.
+    X = sp.random_array((25_000, 2000), density=0.01, format="csr", rng=np.random.default_rng(0))
+    encoder = small_encoder(max_steps=20, objective=BetaVAE(0.01))
+    tracemalloc.start()
+    encoder.fit(X)
+    encoder.transform(X)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < X.data.nbytes + X.indices.nbytes + 50e6
