@@ -28,7 +28,7 @@ from passive_pruner.vae._training import train
 # Held-out rows are read after every epoch; more of them would cost time and tell little more.
 MAX_EVALUATION_ROWS = 1024
 # Rows that the start values of a likelihood are taken from, and that a collapse is looked for in.
-# Sparse data is written out densely for both.
+# Sparse data is written out densely for the first.
 MAX_STATISTICS_ROWS = 2048
 # Rows per chunk in which data passes through the network: the activations of a chunk stay in the
 # cache of the processor.
@@ -429,7 +429,7 @@ class VAEEncoder(BaseEncoder):
         return seed_from(self.random_state) + (self.n_steps_ if continued else 0)
 
     def _warn_if_collapsed(self, X):
-        posterior = self._posterior(Rows(X[:MAX_STATISTICS_ROWS]))
+        posterior = self._posterior(X.first(MAX_STATISTICS_ROWS))
         if (variance_criterion(LatentMoments.from_batch(*posterior), 0.1) == "passive").all():
             warnings.warn(
                 f"All {self.n_components_} latent variables are passive: the codes carry no "

@@ -172,3 +172,10 @@ def test_a_pass_allocates_a_few_batches(source, large_sparse, tmp_path):
     np.testing.assert_allclose([total, total_chunks], X.sum() / 255, rtol=1e-5)
     # Besides batches there are the row numbers and their permutation, 8 bytes per row each.
     assert peak < 3 * batch_bytes + 3 * 8 * len(rows)
+
+
+def test_the_first_rows_are_wrapped_and_not_read():
+    X = np.arange(24, dtype=np.uint8).reshape(6, 4)
+    first = Rows(X, divisor=255).first(2)
+    assert first.shape == (2, 4)
+    np.testing.assert_array_equal(first[:], Rows(X, divisor=255)[:2])

@@ -49,6 +49,10 @@ class Rows:
             rows /= self._divisor
         return rows
 
+    def first(self, n: int) -> "Rows":
+        """Return the first `n` rows, wrapped and not read."""
+        return Rows(self._X[:n], self._divisor)
+
     def chunks(self, size: int) -> Iterator[tuple[slice, np.ndarray]]:
         """Yield the whole table in order, as slices of at most `size` rows with their values."""
         for start in range(0, len(self), size):

@@ -13,7 +13,7 @@ from torch import nn
 from passive_pruner.vae._component import Component
 
 # Elements of a tensor over all pairs of rows that exist at a time: 4 MB in float32, which the
-# cache of a processor holds, and far less than the 700 MB that 4096 evaluation rows would need.
+# cache of a processor holds, and far less than the 700 MB that 4096 rows would need.
 PAIRWISE_ELEMENTS = 2**20
 
 

@@ -6,6 +6,7 @@ from typing import Self
 
 import numpy as np
 import torch
+from sklearn.utils import gen_batches
 from torch import nn
 from torch.distributions import Distribution
 
@@ -16,6 +17,8 @@ from passive_pruner.vae._component import Component
 # variables would collapse while it lags. Storing a tenth of it makes the same step ten times
 # longer.
 STRETCH = 10.0
+# Columns whose moments are taken at a time.
+COLUMNS = 64
 
 
 class LikelihoodModule(nn.Module):
@@ -109,9 +112,13 @@ def column_moments(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     A constant column too has a variance of 1, so that it can be divided by.
     """
-    n_present = np.maximum(np.sum(~np.isnan(X), axis=0), 1)
-    mean = np.nansum(X, axis=0, dtype=np.float64) / n_present
-    variance = np.nansum((X - mean) ** 2, axis=0) / n_present
+    mean, variance = np.empty((2, X.shape[1]))
+    # In blocks of columns: the temporary arrays are in float64 and several times as large as X.
+    for columns in gen_batches(X.shape[1], COLUMNS):
+        block = X[:, columns]
+        n_present = np.maximum(np.sum(~np.isnan(block), axis=0), 1)
+        mean[columns] = np.nansum(block, axis=0, dtype=np.float64) / n_present
+        variance[columns] = np.nansum((block - mean[columns]) ** 2, axis=0) / n_present
     variance[variance == 0] = 1.0
     return mean, variance
 
