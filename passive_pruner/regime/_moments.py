@@ -8,13 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-# Numbers in the float64 working copy of some rows: 2 MiB, so that it stays in the cache between
+# Numbers in the float64 working copy of some rows: half a MiB, so that it stays in the cache between
 # the passes over it, and the memory on top of the input does not depend on the number of rows.
-_BUFFER_SIZE = 2**18
+_BUFFER_SIZE = 2**16
 
 # A variance that underflowed to zero would make the divergence infinite and, through the mean
 # over rows, hide every other row; the smallest normal float32 caps it at 43 nats.
 _SMALLEST_VARIANCE = np.finfo(np.float32).tiny
+
+# With values from _SMALLEST_VARIANCE up to this one, products of eight stay in the range of float64.
+_LARGEST_FACTOR = 1e38
 
 # Halfway between the two states that a row of a polarised variable can be in.
 _ACTIVE_VARIANCE = 0.5
@@ -275,20 +278,39 @@ def _variance_moments(shape: tuple[int, ...], variance: np.ndarray) -> tuple[np.
             f"variance must be finite and >= 0, got values from {smallest:.3g} to "
             f"{variance.max():.3g}; pass variances, not their logarithms and not scaled."
         )
+    log_sum, active = np.zeros(shape[1]), np.zeros(shape[1])
+    n_factors = 8 if variance.max() <= _LARGEST_FACTOR else 1
+    ones = np.ones(_block_length(variance))
+
+    def add_logs_and_shares(rows):
+        nonlocal log_sum, active
+        log_sum += _sum_of_logs(np.maximum(rows, _SMALLEST_VARIANCE), n_factors)
+        active += ones[: len(rows)] @ (rows < _ACTIVE_VARIANCE).astype(np.float64)
+
     origin, offset, scatter = _centred_moments(
-        variance, lambda rows: np.einsum("ij,ij->j", rows, rows)
+        variance, lambda rows: np.einsum("ij,ij->j", rows, rows), add_logs_and_shares
     )
-    log_sum, active = np.zeros_like(origin), np.zeros_like(origin)
-    for rows in _row_blocks(variance):
-        log_sum += np.log(np.maximum(rows, _SMALLEST_VARIANCE, dtype=np.float64)).sum(axis=0)
-        active += np.count_nonzero(rows < _ACTIVE_VARIANCE, axis=0)
     return origin + offset, scatter, log_sum / len(variance), active / len(variance)
 
 
+def _sum_of_logs(rows: np.ndarray, n_factors: int) -> np.ndarray:
+    """Sum of ln over rows; one logarithm of a product of rows takes the place of one per row."""
+    n_products = len(rows) // n_factors
+    products = rows[:n_products].copy()
+    for i in range(1, n_factors):
+        products *= rows[i * n_products : (i + 1) * n_products]
+    rest = rows[n_factors * n_products :]
+    return np.log(products).sum(axis=0) + np.log(rest).sum(axis=0)
+
+
 def _centred_moments(
-    x: np.ndarray, second_moment: Callable[[np.ndarray], np.ndarray]
+    x: np.ndarray,
+    second_moment: Callable[[np.ndarray], np.ndarray],
+    visit: Callable[[np.ndarray], None] | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """First row of `x`, mean of the rows minus it, and `second_moment` of the centred rows.
+
+    `visit` is given every block of rows as float64 before it is centred.
 
     One pass, around the mean c of the first block: with delta the mean of x - c over all n rows,
     the sum around the mean is the sum around c - n delta^2. The m rows of the first block alone
@@ -303,6 +325,8 @@ def _centred_moments(
     for rows in _row_blocks(x):
         centred = buffer[: len(rows)]
         np.copyto(centred, rows)
+        if visit is not None:
+            visit(centred)
         centred -= centre
         # The product with ones is the sum over rows, several times as fast as ndarray.sum.
         total += ones[: len(rows)] @ centred
@@ -313,5 +337,9 @@ def _centred_moments(
 
 
 def _row_blocks(x: np.ndarray):
-    size = max(1, _BUFFER_SIZE // x.shape[1])
+    size = _block_length(x)
     return (x[start : start + size] for start in range(0, len(x), size))
+
+
+def _block_length(x: np.ndarray) -> int:
+    return max(1, _BUFFER_SIZE // x.shape[1])

@@ -2,9 +2,10 @@
 
 For networks of the size that tables need, automatic differentiation spends most of a step on
 building and walking its graph of small operations. Here the ELBO is differentiated by hand into
-buffers that are allocated once, and so are perceptrons; what is left to autograd are networks of
-other layers, and the terms of other objectives and likelihoods, which see only the small tensors
-at the ends of the network.
+buffers that are allocated once, and so are perceptrons and the objectives of
+:mod:`~passive_pruner.vae._gradients`; what is left to autograd are networks of other layers, and
+the terms of other objectives and likelihoods, which see only the small tensors at the ends of the
+network.
 
 :class:`FastStep` changes no result beyond rounding: the plain path through
 :class:`~passive_pruner.vae._training.Criterion` is its reference.
@@ -18,11 +19,11 @@ from typing import Any, cast
 import torch
 from torch import nn
 
+from passive_pruner.vae._gradients import GRADIENTS
 from passive_pruner.vae._likelihoods._base import STRETCH
 from passive_pruner.vae._likelihoods._gaussian import LOG_FLOOR, _GaussianModule
 from passive_pruner.vae._likelihoods._unit_interval import _BernoulliModule
 from passive_pruner.vae._module import LOG_VARIANCE_BOUND, VAE
-from passive_pruner.vae._objectives import BetaVAE
 
 # exp of more is infinite in float32, and an error in Python.
 LARGEST_EXPONENT = 88.0
@@ -112,7 +113,7 @@ class FastStep:
 
     def _make_buffers(self, batch):
         shape = (batch, self.n_components)
-        names = ("log_variance", "std", "noise", "sample", "g_sample")
+        names = ("log_variance", "std", "variance", "noise", "sample", "g_sample")
         b = SimpleNamespace(**{name: torch.empty(shape) for name in names})
         half = _Perceptron if self.flat is not None else _Network
         b.encoder = half(self.encoder, batch, None)
@@ -153,13 +154,25 @@ class FastStep:
 
     def _regularizer_gradient(self, b, step):
         """Write the gradient by mean and log-variance, and add that by the sample."""
-        if type(self.objective) is BetaVAE:
-            # The derivatives of beta (mu^2 + s2 - 1 - ln s2) / 2 by mu and by ln s2.
-            scale = self.criterion.weight(step) * self.objective.beta / len(b.mean)
-            torch.add(b.g_sample, b.mean, alpha=scale, out=b.g_mean)
-            torch.mul(b.std, b.std, out=b.g_log_variance)
-            b.g_log_variance.sub_(1.0).mul_(0.5 * scale)
+        gradient = GRADIENTS.get(type(self.objective))
+        if gradient is None:
+            self._regularizer_gradient_by_autograd(b, step)
             return
+        torch.mul(b.std, b.std, out=b.variance)
+        weight = self.criterion.weight(step)
+        kl_weight, by_mean, by_log_variance, by_sample = gradient(self.objective, b, step)
+        # The derivatives of (mu^2 + s2 - 1 - ln s2) / 2 by mu and by ln s2.
+        scale = weight * kl_weight / len(b.mean)
+        torch.sub(b.variance, 1.0, out=b.g_log_variance).mul_(0.5 * scale)
+        if by_sample is not None:
+            b.g_sample.add_(by_sample, alpha=weight)
+        torch.add(b.g_sample, b.mean, alpha=scale, out=b.g_mean)
+        if by_mean is not None:
+            b.g_mean.add_(by_mean, alpha=weight)
+        if by_log_variance is not None:
+            b.g_log_variance.add_(by_log_variance, alpha=weight)
+
+    def _regularizer_gradient_by_autograd(self, b, step):
         with torch.enable_grad():
             leaves = [t.detach().requires_grad_() for t in (b.mean, b.log_variance, b.sample)]
             regularizer, _ = self.criterion.regularizer(*leaves, step=step)
