@@ -9,6 +9,7 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "PassiveVariableRemover": "_remover",
     "Posterior": "_codes",
+    "PretrainedEncoder": "_pretrained",
     "VAEEncoder": "_encoder",
     "datasets": None,
     "exceptions": None,

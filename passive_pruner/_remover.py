@@ -11,7 +11,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from passive_pruner._codes import check_mean_names, codes_are_sampled
-from passive_pruner._validation import all_or_nothing, validate_numeric
+from passive_pruner._validation import all_or_nothing, plain_array, validate_numeric
 from passive_pruner.exceptions import PassiveUndeterminedWarning
 from passive_pruner.regime import CRITERIA, LatentMoments, report
 from passive_pruner.regime._criteria import STATISTICS
@@ -233,6 +233,22 @@ class PassiveVariableRemover(SelectorMixin, BaseEstimator):
                 "Lower the threshold (0 keeps all), or train the encoder to collapse less."
             )
         return support
+
+    def transform(self, X):
+        """Remove the columns that are not kept.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features_in_)
+            Columns as in :meth:`fit`.
+
+        Returns
+        -------
+        codes : ndarray of shape (n_samples, n_kept)
+            Codes of the variables that are kept.
+        """
+        plain = plain_array(self, X, np.float64)
+        return super().transform(X) if plain is None else self._transform(plain)
 
     def _transform(self, X):
         if not isinstance(X, np.ndarray):

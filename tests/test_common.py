@@ -1,9 +1,10 @@
 """scikit-learn's own checks, over several configurations and with no expected failure."""
 
+import numpy as np
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from passive_pruner import VAEEncoder
+from passive_pruner import PretrainedEncoder, VAEEncoder
 from passive_pruner.vae import MLP, BetaVAE, Gaussian
 
 TINY = {"n_components": 2, "architecture": MLP((8,)), "max_steps": 20}
@@ -23,4 +24,20 @@ TINY = {"n_components": 2, "architecture": MLP((8,)), "max_steps": 20}
     ]
 )
 def test_encoder_passes_scikit_learn_checks(estimator, check):
+    check(estimator)
+
+
+def encode_two(X):
+    """Two variables made of the first column, elementwise: the same for a row in any batch."""
+    x = X[:, :1]
+    return np.hstack([x, 0.1 * x]), np.hstack([-np.abs(x), -0.01 * np.abs(x)])
+
+
+@parametrize_with_checks(
+    [
+        PretrainedEncoder(encode_two),
+        PretrainedEncoder(encode_two, output="sampled", add_variance=True, batch_size=3),
+    ]
+)
+def test_pretrained_encoder_passes_scikit_learn_checks(estimator, check):
     check(estimator)

@@ -29,6 +29,7 @@ MAY_IMPORT = {
     "vae": {"exceptions"},
     "_base": {"_codes", "_validation"},
     "_remover": {"_codes", "_validation", "exceptions", "regime"},
+    "_pretrained": {"_base", "_codes", "_validation", "vae"},
     "_pruning": {"_remover", "vae"},
     "_width": {"exceptions", "regime"},
     "_encoder": {

@@ -1,5 +1,8 @@
 """Data sets whose truth is known."""
 
+from passive_pruner.datasets._dsprites import load_dsprites
+from passive_pruner.datasets._factors import FactorImages
 from passive_pruner.datasets._posterior import make_posterior
+from passive_pruner.datasets._sprites import make_sprites
 
-__all__ = ["make_posterior"]
+__all__ = ["FactorImages", "load_dsprites", "make_posterior", "make_sprites"]

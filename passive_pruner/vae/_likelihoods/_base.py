@@ -128,4 +128,6 @@ def clamp(x: torch.Tensor, low: float, high: float) -> torch.Tensor:
 
     The gradient of an ordinary clamp is zero outside its range: what has left never returns.
     """
+    if not x.requires_grad:
+        return x.clamp(low, high)
     return x.detach().clamp(low, high) + (x - x.detach())

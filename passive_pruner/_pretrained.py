@@ -1,0 +1,461 @@
+"""PretrainedEncoder: the posterior of a model that was trained elsewhere, as a transformer."""
+
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import pairwise
+from numbers import Integral
+from typing import Any, ClassVar
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from scipy.sparse import issparse
+from sklearn.base import _fit_context
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
+
+from passive_pruner._base import BaseEncoder
+from passive_pruner._codes import SAMPLED_SUFFIX
+from passive_pruner._validation import all_or_nothing, validate_numeric
+
+# At an optimum of an ELBO with the prior N(0, 1), E[mu^2] + E[s2] = 1, so that E[log s2] <= 0 by
+# Jensen's inequality. Above this bound, and nowhere below 0, are variances taken for their logs.
+_LARGEST_LOG_VARIANCE = 0.05
+
+# Estimator -> (path, device, what was loaded from there). It can always be loaded again, so it
+# stays out of pickles, copies and hashes.
+_live: WeakKeyDictionary = WeakKeyDictionary()
+
+
+class PretrainedEncoder(BaseEncoder):
+    """Encoder whose posterior comes from a model that was trained elsewhere.
+
+    It has the transformer interface of :class:`VAEEncoder`. :meth:`fit` trains nothing: it
+    encodes the first batch of rows, checks what comes back, and learns the number of variables.
+
+    Parameters
+    ----------
+    encode : callable, torch.nn.Module, str, path or None, default=None
+        What encodes a batch of rows:
+
+        - a torch module, ScriptModules included, or a method of one such as ``vae.encode``. It
+          is given a tensor. It runs in eval mode without gradients, and its mode and device are
+          put back afterwards.
+        - the path of an ONNX file, whose name ends in ``.onnx``. It runs in onnxruntime, without
+          torch. It needs one input.
+        - the path of any other file, which is loaded by ``torch.jit.load``.
+        - any other callable. It is given a float32 array, and may return arrays or tensors.
+        - None: the rows of `X` are ``[mean | second output]`` already, one column per latent
+          variable each.
+    second_output : {"log_variance", "variance"}, default="log_variance"
+        What comes after the means: the natural logarithm of the posterior variances, or the
+        variances.
+    outputs : tuple of two str or int, or None, default=None
+        Where in the result of `encode` the mean and the second output are: keys or attributes,
+        names of ONNX outputs, or positions. None takes a pair as it is, and cuts a single array
+        ``[mean | second output]`` in half.
+    batch_size : int, default=1024
+        Most rows that are encoded at once. Rows are spread evenly over the batches.
+    device : str, default="auto"
+        Where torch modules and ONNX files run: "cpu", "cuda", "cuda:1", "mps" (torch only), or
+        "auto" for the accelerator that is present. A fitted encoder whose device is missing runs
+        on the CPU.
+    output : {"mean", "sampled"}, default="mean"
+        What :meth:`transform` returns: the mean representation, or the sampled representation,
+        one draw from the posterior of each row.
+    add_variance : bool, default=False
+        Whether :meth:`transform` appends one column of posterior variances per code. The remover
+        needs them for ``criterion="variance"`` and to find passive variables in sampled codes.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the draws of ``output="sampled"``.
+
+    Attributes
+    ----------
+    n_components_ : int
+        Number of latent variables.
+    feature_shape_ : tuple of int
+        Shape of one row of `X` as `encode` is given it, ``(n_features_in_,)`` for tables.
+    n_features_in_ : int
+        Number of values in a row.
+    feature_names_in_ : ndarray of shape (n_features_in_,), object
+        Names of the columns, if X has names that are all strings.
+
+    See Also
+    --------
+    passive_pruner.VAEEncoder : Trains a variational autoencoder.
+    passive_pruner.PassiveVariableRemover : Removes the passive variables from the codes.
+
+    Notes
+    -----
+    Rows are passed on as they are, in float32 or in the floating type of the torch module or ONNX
+    input: `X` must be scaled as it was in training, bytes are not divided by 255, and images must
+    have the layout of the model, channel first for torch. Images that were written out flat need
+    a first layer such as ``torch.nn.Unflatten(1, (1, 64, 64))``.
+
+    Pickles hold `encode`. Lambdas and ScriptModules cannot be pickled; a path can, and its file
+    is opened again where the encoder is used.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from passive_pruner import PassiveVariableRemover, PretrainedEncoder
+    >>> weights = np.array([[1.0, 0.0], [0.0, 0.1]], dtype=np.float32)
+    >>> def encode(X):  # a mean and a log-variance of each variable for each row
+    ...     return X @ weights, np.tile(np.float32([-4.6, -0.01]), (len(X), 1))
+    >>> X = np.random.default_rng(0).standard_normal((500, 2))
+    >>> codes = PretrainedEncoder(encode).fit_transform(X)
+    >>> PassiveVariableRemover().fit(codes).variable_types_
+    array(['active', 'passive'], dtype='<U7')
+
+    Posteriors that were computed before need no model:
+
+    >>> from passive_pruner.datasets import make_posterior
+    >>> posterior, _ = make_posterior(["active", "passive"], random_state=0)
+    >>> encoder = PretrainedEncoder(second_output="variance", add_variance=True)
+    >>> codes = encoder.fit_transform(np.hstack(posterior))
+    >>> PassiveVariableRemover(criterion="variance").fit(codes).variable_types_
+    array(['active', 'passive'], dtype='<U7')
+    """
+
+    _parameter_constraints: ClassVar[dict] = {
+        "encode": [callable, str, os.PathLike, None],
+        "second_output": [StrOptions({"log_variance", "variance"})],
+        "outputs": [tuple, list, None],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "device": [str],
+        "output": [StrOptions({"mean", "sampled"})],
+        "add_variance": ["boolean"],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        encode=None,
+        *,
+        second_output="log_variance",
+        outputs=None,
+        batch_size=1024,
+        device="auto",
+        output="mean",
+        add_variance=False,
+        random_state=None,
+    ):
+        self.encode = encode
+        self.second_output = second_output
+        self.outputs = outputs
+        self.batch_size = batch_size
+        self.device = device
+        self.output = output
+        self.add_variance = add_variance
+        self.random_state = random_state
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None):
+        """Check `X`, and the posterior of its first batch.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or (n_samples, ...)
+            Numeric data: a table, or what else the model takes, such as images.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : PretrainedEncoder
+
+        Raises
+        ------
+        ValueError
+            If `X` is not finite and numeric, if the device is missing, or if the result of
+            `encode` is not the posterior that `second_output` and `outputs` declare.
+        ImportError
+            If `encode` is an ONNX file and onnxruntime is not installed.
+        """
+        if self.outputs is not None and len(self.outputs) != 2:
+            raise ValueError(
+                f"outputs={self.outputs!r} must name two outputs of encode, the mean and the "
+                f"{self.second_output}, or be None."
+            )
+        with all_or_nothing(self):
+            vars(self).pop("n_components_", None)
+            _live.pop(self, None)
+            X = self._rows(X, reset=True)
+            self._refuse_draws()
+            with self._encoder() as encode:
+                mean, second = self._encode_batch(encode, X[: self.batch_size])
+            if self.second_output == "log_variance" and (
+                second.min() > 0 and second.mean() > _LARGEST_LOG_VARIANCE
+            ):
+                raise ValueError(
+                    f"Every log-variance is above 0, from {second.min():.3g} to "
+                    f"{second.max():.3g}, so all posteriors are wider than the prior N(0, 1). If "
+                    "these are variances, pass second_output='variance'."
+                )
+            self._variance(second)
+            self.n_components_ = mean.shape[1]
+        return self
+
+    def _rows(self, X, *, reset):
+        """Validate `X`, which may have more than two dimensions, and return it flat."""
+        shape = getattr(X, "shape", ())
+        if len(shape) > 2:
+            if not reset and shape[1:] != self.feature_shape_:
+                raise ValueError(
+                    f"Rows of X have shape {shape[1:]}, but this PretrainedEncoder was fitted on "
+                    f"rows of shape {self.feature_shape_}."
+                )
+            X = np.asarray(X).reshape(shape[0], int(np.prod(shape[1:])))
+        X = validate_numeric(
+            self,
+            X,
+            reset=reset,
+            dtype=[np.float32, np.uint8],
+            accept_sparse="csr",
+        )
+        if reset:
+            self.feature_shape_ = shape[1:] if len(shape) > 2 else (self.n_features_in_,)
+        return X
+
+    def _refuse_draws(self):
+        """Refuse sampled codes where means are expected."""
+        names = getattr(self, "feature_names_in_", ())
+        drawn = [name for name in names if name.endswith(SAMPLED_SUFFIX)]
+        if self.encode is None and drawn:
+            raise ValueError(
+                f"Without encode, X must be [mean | {self.second_output}], but column "
+                f"{drawn[0]!r} holds draws from the posterior. Pass its means."
+            )
+
+    def _validate(self, X):
+        check_is_fitted(self)
+        return self._rows(X, reset=False)
+
+    def _encode(self, X, mean, variance):
+        n = X.shape[0]
+        # Even batches: a last batch of one row would lose its dimension in models that squeeze.
+        bounds = np.linspace(0, n, -(-n // self.batch_size) + 1).astype(int)
+        with self._encoder() as encode:
+            for start, stop in pairwise(bounds):
+                rows = slice(start, stop)
+                mean[rows], second = self._encode_batch(encode, X[rows])
+                if variance is not None:
+                    variance[rows] = self._variance(second)
+
+    def _encode_batch(self, encode, X):
+        """Mean and second output of flat rows, checked."""
+        n, d = X.shape[0], getattr(self, "n_components_", None)
+        batch = X.toarray() if issparse(X) else X
+        # A copy, so that a model that works in place leaves the data alone.
+        batch = batch.astype(np.float32, order="C").reshape(n, *self.feature_shape_)
+        mean, second = _select(encode(batch), self.outputs)
+        fits = mean.ndim == 2 and len(mean) == n and d in (None, mean.shape[1]) and mean.size
+        if not fits or mean.shape != second.shape:
+            raise ValueError(
+                f"encode must return a mean and a {self.second_output} of shape "
+                f"({n}, {d or 'n_components'}) for {n} rows, but they have shapes {mean.shape} and "
+                f"{second.shape}. `outputs` tells which outputs to take."
+            )
+        for what, values in (("mean", mean), (self.second_output, second)):
+            if not np.isfinite(values).all():
+                raise ValueError(
+                    f"The {what} that encode returned has NaN or infinite values. Check the scale "
+                    "of X, which must be that of the data in training, and the weights."
+                )
+        return mean, second
+
+    def _variance(self, second):
+        """Turn the second output into variances."""
+        if self.second_output == "variance":
+            if second.min() < 0:
+                raise ValueError(
+                    f"Variances must be positive, but encode returned {second.min():.3g}. If these "
+                    "are log-variances, pass second_output='log_variance'."
+                )
+            variance = second
+        else:
+            with np.errstate(over="ignore"):
+                variance = np.exp(second)
+            if np.isinf(variance).any():
+                raise ValueError(
+                    f"A log-variance of {second.max():.3g} has no finite variance in float32. "
+                    "Check the scale of X, and that encode returns log-variances."
+                )
+        # Below a log-variance of -87 the exponential leaves the normal range, and soon is 0.
+        return np.maximum(variance, np.finfo(np.float32).tiny)
+
+    @contextmanager
+    def _encoder(self) -> Iterator[Callable]:
+        """Give a function from a float32 batch to whatever `encode` makes of it."""
+        encode = self.encode
+        or_cpu = hasattr(self, "n_components_")  # while fitting a missing device is an error
+        if encode is None:
+            yield lambda batch: batch
+        elif not callable(encode):
+            path, is_onnx = os.fspath(encode), os.fspath(encode).endswith(".onnx")
+            if (path, self.device) != _live.get(self, ())[:2]:
+                loaded = (
+                    _load_onnx(path, self.device, or_cpu=or_cpu) if is_onnx else _load_torch(path)
+                )
+                _live[self] = (path, self.device, loaded)
+            loaded = _live[self][2]
+            if is_onnx:
+                yield lambda batch: _run_onnx(loaded, batch, self.outputs)
+            else:
+                with _torch_function(loaded, loaded, self.device, or_cpu=or_cpu) as run:
+                    yield run
+        elif (module := _module_of(encode)) is not None:
+            with _torch_function(encode, module, self.device, or_cpu=or_cpu) as run:
+                yield run
+        else:
+            yield encode
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+
+def _select(result: Any, outputs) -> tuple[np.ndarray, np.ndarray]:
+    """Find the mean and the second output in what `encode` returned, as float32 arrays."""
+    if outputs is not None:
+        try:
+            mean, second = (
+                getattr(result, key)
+                if isinstance(key, str) and not isinstance(result, Mapping)
+                else result[key]
+                for key in outputs
+            )
+        except (AttributeError, IndexError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"outputs={tuple(outputs)} is not in what encode returned: {_describe(result)}."
+            ) from error
+    elif isinstance(result, (tuple, list)) and len(result) == 2:
+        mean, second = result
+    elif getattr(result, "ndim", 0) == 2 and result.shape[1] % 2 == 0:
+        d = result.shape[1] // 2
+        mean, second = result[:, :d], result[:, d:]
+    else:
+        raise ValueError(
+            "encode must return two arrays, the mean and the second output, or one array with "
+            f"both side by side, an even number of columns, but it returned {_describe(result)}. "
+            "`outputs` tells which two of several outputs to take."
+        )
+    return _to_numpy(mean), _to_numpy(second)
+
+
+def _describe(result):
+    if isinstance(result, Mapping):
+        return f"a {type(result).__name__} with the keys {list(result)}"
+    if isinstance(result, (tuple, list)):
+        return f"a {type(result).__name__} of {len(result)}"
+    shape = getattr(result, "shape", None)
+    return f"a {type(result).__name__}" + ("" if shape is None else f" of shape {tuple(shape)}")
+
+
+def _to_numpy(values):
+    if hasattr(values, "detach"):  # a torch tensor; numpy has no bfloat16
+        values = values.detach().float().cpu()
+    return np.asarray(values, dtype=np.float32)
+
+
+def _module_of(encode):
+    """Return the torch module that `encode` is or is a method of, or None."""
+    torch = sys.modules.get("torch")  # there is no module before torch was imported
+    owner = getattr(encode, "__self__", encode)
+    return owner if torch is not None and isinstance(owner, torch.nn.Module) else None
+
+
+@contextmanager
+def _torch_function(function, module, device, *, or_cpu):
+    """Let `function` of `module` run on `device`, and leave the module as it was."""
+    import torch
+
+    from passive_pruner.vae._module import resolve_device, seeded_torch
+
+    target = resolve_device(device, or_cpu=or_cpu)
+    tensors = [*module.parameters(), *module.buffers()]
+    home = tensors[0].device if tensors else target
+    if target.type == home.type and target.index in (None, home.index):
+        target = home
+    dtype = next((t.dtype for t in tensors if t.is_floating_point()), torch.float32)
+    training = [part for part in module.modules() if part.training]
+    # Flags instead of eval(), which modules from torch.export refuse. no_grad instead of
+    # inference_mode, whose tensors, should the module keep one, could not be trained with later.
+    for part in training:
+        part.training = False
+    try:
+        _move(module, target)
+        with torch.no_grad(), seeded_torch(0, target):  # a whole VAE draws its codes as well
+            yield lambda batch: function(torch.from_numpy(batch).to(target, dtype))
+    finally:
+        _move(module, home)
+        for part in training:
+            part.training = True
+
+
+def _move(module, device):
+    if any(t.device != device for t in (*module.parameters(), *module.buffers())):
+        with warnings.catch_warnings():
+            # Of copies of a ScriptModule, as clone makes them: their parameters are no leaves.
+            warnings.filterwarnings("ignore", "The .grad attribute", UserWarning)
+            module.to(device)
+
+
+def _load_torch(path):
+    import torch
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "`torch.jit", DeprecationWarning)
+        return torch.jit.load(path, map_location="cpu")
+
+
+def _load_onnx(path, device, *, or_cpu):
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise ImportError(
+            "PretrainedEncoder runs ONNX files with onnxruntime, which is not installed: "
+            "pip install 'passive_pruner[onnx]'"
+        ) from error
+    kind, _, number = device.partition(":")
+    cuda = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+    if kind not in ("auto", "cpu", "cuda") or (kind == "cuda" and not (cuda or or_cpu)):
+        raise ValueError(
+            f"device={device!r} is not available; onnxruntime has "
+            f"{['cpu', 'cuda'] if cuda else ['cpu']} here. Pass one of these, or 'auto'."
+        )
+    providers = ["CPUExecutionProvider"]
+    if cuda and kind != "cpu":
+        providers.insert(0, ("CUDAExecutionProvider", {"device_id": int(number or 0)}))
+    session = onnxruntime.InferenceSession(path, providers=providers)
+    if (n_inputs := len(session.get_inputs())) != 1:
+        raise ValueError(
+            f"{path} has {n_inputs} inputs, {[i.name for i in session.get_inputs()]}, but "
+            "PretrainedEncoder passes one, the rows. Export the encoder alone."
+        )
+    return session
+
+
+def _run_onnx(session, batch, outputs):
+    """Run the batch; what comes back has names if `outputs` has, else positions."""
+    (given,) = session.get_inputs()
+    dtypes = {"tensor(double)": np.float64, "tensor(float16)": np.float16}
+    batch = batch.astype(dtypes.get(given.type, np.float32), copy=False)
+    size = given.shape[0] if given.shape else None
+    if isinstance(size, int):  # exported for batches of this size only
+        parts = []
+        for start in range(0, len(batch), size):
+            part = np.zeros((size, *batch.shape[1:]), dtype=batch.dtype)
+            n = len(part[: len(batch) - start])
+            part[:n] = batch[start : start + size]
+            parts.append([array[:n] for array in session.run(None, {given.name: part})])
+        arrays = [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
+    else:
+        arrays = session.run(None, {given.name: batch})
+    if outputs is not None and isinstance(outputs[0], str):
+        names = [output.name for output in session.get_outputs()]
+        return dict(zip(names, arrays, strict=True))
+    return arrays[0] if len(arrays) == 1 else arrays

@@ -1,0 +1,457 @@
+"""PretrainedEncoder: posteriors from callables, torch modules, files and arrays."""
+
+import pickle
+import re
+import subprocess
+import sys
+import textwrap
+from functools import partial
+
+import joblib
+import numpy as np
+import onnx
+import pandas as pd
+import pytest
+import torch
+from onnx import TensorProto, helper
+from scipy.sparse import csr_array
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import Pipeline, make_pipeline
+from torch import nn
+
+from passive_pruner import PassiveVariableRemover, Posterior, PretrainedEncoder, VAEEncoder
+from passive_pruner.datasets import make_posterior
+from passive_pruner.vae._module import resolve_device
+
+TYPES = ["active", "passive", "mixed", "active"]
+
+
+@pytest.fixture(scope="module")
+def table():
+    """A posterior of known types; its means and log-variances side by side are the data."""
+    (mean, variance), _ = make_posterior(TYPES, n_samples=3000, random_state=0)
+    return np.hstack([mean, np.log(variance)]), Posterior(mean, variance)
+
+
+class Halves(nn.Module):
+    """Gives the two halves of its input, in train mode with noise and other global effects."""
+
+    def __init__(self, sizes=(4, 4), dtype=torch.float32):
+        super().__init__()
+        self.sizes = sizes
+        self.dropout = nn.Dropout(0.9)
+        self.register_parameter("scale", nn.Parameter(torch.ones((), dtype=dtype)))
+
+    def forward(self, x):
+        mean, log_variance = self.encode(x)
+        return self.dropout(mean) + torch.rand(()), mean, log_variance
+
+    def encode(self, x):
+        assert not self.training and not self.dropout.training and not torch.is_grad_enabled()
+        assert x.dtype == self.scale.dtype
+        return (x * self.scale).split(self.sizes, dim=1)
+
+
+def halves(X):
+    return X[:, :4], X[:, 4:]
+
+
+def halves_by_name(X):
+    return {"sample": X[:, :2], "log_variance": X[:, 4:], "mean": X[:, :4]}
+
+
+def normal(X):
+    return torch.distributions.Normal(torch.tensor(X[:, :4]), torch.tensor(X[:, 4:]).div(2).exp())
+
+
+def exactly_one_row(X):
+    assert len(X) == 1
+    return X
+
+
+def save_halves(path, *, batch="n", dtype=TensorProto.FLOAT):
+    """Write the ONNX file of an encoder: a sample that nobody needs, then mean, log-variance."""
+    graph = helper.make_graph(
+        [
+            helper.make_node("Split", ["x"], ["mean", "log_variance"], axis=1, num_outputs=2),
+            helper.make_node("Identity", ["mean"], ["sample"]),
+        ],
+        "encoder",
+        [helper.make_tensor_value_info("x", dtype, [batch, 8])],
+        [
+            helper.make_tensor_value_info(name, dtype, [batch, 4])
+            for name in ("sample", "mean", "log_variance")
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    onnx.checker.check_model(model)
+    onnx.save(model, path)
+    return path
+
+
+def save_script(path):
+    with pytest.warns(DeprecationWarning, match=r"torch\.jit"):
+        torch.jit.trace(nn.Identity(), torch.zeros(2, 8)).save(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("encode", "params"),
+    [
+        (None, {}),
+        (halves, {}),
+        (halves, {"batch_size": 7}),
+        (lambda X: torch.tensor(X, requires_grad=True).chunk(2, dim=1), {}),
+        (lambda X: X, {}),
+        (exactly_one_row, {"batch_size": 1}),
+        (halves_by_name, {"outputs": ("mean", "log_variance")}),
+        (normal, {"outputs": ("mean", "variance"), "second_output": "variance"}),
+        (Halves(), {"outputs": (1, 2)}),
+        (Halves(dtype=torch.float64).encode, {}),
+        (nn.Identity(), {"device": "cpu"}),
+        (partial(save_halves, "halves.onnx"), {"outputs": ("mean", "log_variance")}),
+        (partial(save_halves, "64.onnx", batch=64), {"outputs": (1, 2), "batch_size": 100}),
+        (partial(save_halves, "f8.onnx", dtype=TensorProto.DOUBLE), {"outputs": [1, 2]}),
+        (partial(save_script, "identity.pt"), {}),
+    ],
+)
+def test_every_kind_of_encoder_gives_its_posterior(encode, params, table, tmp_path, monkeypatch):
+    X, posterior = table
+    if isinstance(encode, partial):  # writes a file and returns its path
+        monkeypatch.chdir(tmp_path)
+        encode = encode()
+    encoder = PretrainedEncoder(encode, **params).fit(X)
+    assert encoder.n_components_ == 4
+    mean, variance = encoder.posterior(X)
+    np.testing.assert_allclose(mean, posterior.mean, rtol=1e-6)
+    np.testing.assert_allclose(variance, posterior.variance, rtol=1e-5)
+    np.testing.assert_array_equal(encoder.transform(X), mean)
+
+
+@pytest.mark.parametrize("output", ["mean", "sampled"])
+def test_codes_are_those_of_vae_encoder(fitted_encoder, cancer, output):
+    # The same network, once inside VAEEncoder and once wrapped.
+    X, _ = cancer
+    params = {"output": output, "add_variance": True, "random_state": 3}
+    pretrained = PretrainedEncoder(fitted_encoder._module().encode, **params).fit(X)
+    own = VAEEncoder(**params)
+    own.__dict__.update({k: v for k, v in vars(fitted_encoder).items() if k.endswith("_")})
+    np.testing.assert_allclose(pretrained.transform(X), own.transform(X), rtol=1e-4, atol=1e-5)
+    names = [n.removeprefix("pretrained") for n in pretrained.get_feature_names_out()]
+    assert names == [n.removeprefix("vae") for n in own.get_feature_names_out()]
+
+
+def test_modules_and_global_generators_are_left_as_they_were(table):
+    X, _ = table
+    module = Halves().train()
+    module.dropout.eval()
+    torch.manual_seed(0)
+    expected = torch.rand(3)
+    torch.manual_seed(0)
+    encoder = PretrainedEncoder(module, outputs=(1, 2)).fit(X)
+    encoder.transform(X)
+    assert module.training and not module.dropout.training
+    assert torch.equal(torch.rand(3), expected)
+    assert torch.is_grad_enabled()
+    assert module.scale.requires_grad and module.scale.device.type == "cpu"
+
+    broken = nn.Linear(3, 8)
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        PretrainedEncoder(broken).fit(X)
+    assert broken.training and torch.is_grad_enabled()
+
+
+def test_auto_is_the_device_that_vae_encoder_takes(table):
+    X, _ = table
+    seen = []
+
+    class Spy(nn.Identity):
+        def forward(self, x):
+            seen.append(x.device.type)
+            return x
+
+    PretrainedEncoder(Spy()).fit(X)
+    assert seen == [resolve_device("auto").type]
+
+
+@pytest.mark.parametrize("kind", ["module", "onnx"])
+def test_missing_devices_are_refused_in_fit_and_replaced_later(kind, table, tmp_path):
+    X, _ = table
+    encode = nn.Identity()
+    if kind == "onnx":
+        encode = save_halves(tmp_path / "encoder.onnx")
+    outputs = (1, 2) if kind == "onnx" else None
+    with pytest.raises(ValueError, match="device='tpu' is not available"):
+        PretrainedEncoder(encode, outputs=outputs, device="tpu").fit(X)
+    if resolve_device("auto").type != "cuda":
+        with pytest.raises(ValueError, match="device='cuda' is not available"):
+            PretrainedEncoder(encode, outputs=outputs, device="cuda").fit(X)
+        encoder = PretrainedEncoder(encode, outputs=outputs).fit(X).set_params(device="cuda")
+        assert encoder.transform(X).shape == (3000, 4)
+
+
+def test_images_keep_their_shape_and_flat_rows_get_it_back():
+    images = np.random.default_rng(0).integers(0, 255, (50, 1, 6, 5), dtype=np.uint8)
+
+    def encode(batch):
+        assert batch.shape[1:] == (1, 6, 5) and batch.dtype == np.float32
+        batch /= 100  # in place, which must not reach the images
+        return batch[:, 0, 0, :2], np.zeros((len(batch), 2))
+
+    encoder = PretrainedEncoder(encode).fit(images)
+    assert encoder.feature_shape_ == (1, 6, 5) and encoder.n_features_in_ == 30
+    codes = encoder.transform(images)
+    np.testing.assert_allclose(codes, images[:, 0, 0, :2] / np.float32(100))
+    np.testing.assert_array_equal(encoder.transform(images.reshape(50, 30)), codes)
+    with pytest.raises(ValueError, match=r"shape \(1, 5, 6\).*fitted on rows of shape \(1, 6, 5\)"):
+        encoder.transform(images.reshape(50, 1, 5, 6))
+
+
+def test_sparse_rows_are_encoded_as_dense_ones(table):
+    X, _ = table
+    np.testing.assert_array_equal(
+        PretrainedEncoder(halves).fit_transform(csr_array(X)),
+        PretrainedEncoder(halves).fit_transform(X),
+    )
+
+
+@pytest.mark.parametrize(
+    ("encode", "params", "message"),
+    [
+        (halves, {"second_output": "variance"}, "pass second_output='log_variance'"),
+        (lambda X: (X[:, :4], np.exp(X[:, 4:])), {}, "pass second_output='variance'"),
+        (lambda X: (X[:, :4], X[:, 4:7]), {}, r"shapes \(100, 4\) and \(100, 3\)"),
+        (lambda X: (X[0, :4], X[0, 4:]), {}, r"of shape \(100, n_components\) for 100 rows"),
+        (lambda X: (X[:9, :4], X[:9, 4:]), {}, r"shapes \(9, 4\) and \(9, 4\)"),
+        (lambda X: X[:, :3], {}, r"returned a ndarray of shape \(100, 3\)"),
+        (lambda X: (X, X, X), {}, "returned a tuple of 3. `outputs` tells"),
+        (halves_by_name, {}, r"the keys \['sample', 'log_variance', 'mean'\]"),
+        (halves_by_name, {"outputs": ("mean", "logvar")}, r"outputs=\('mean', 'logvar'\) is not"),
+        (halves, {"outputs": (1, 2)}, "not in what encode returned: a tuple of 2"),
+        (halves, {"outputs": ("mean",)}, "must name two outputs"),
+        (lambda X: (X[:, :4] * np.nan, X[:, 4:]), {}, "The mean that encode returned has NaN"),
+        (lambda X: (X[:, :4], X[:, 4:] * 1e3 + 500), {}, "has no finite variance in float32"),
+    ],
+)
+def test_what_cannot_be_the_posterior_is_refused(encode, params, message, table):
+    X, _ = table
+    with pytest.raises(ValueError, match=message):
+        PretrainedEncoder(encode, **params).fit(X[:100])
+
+
+def test_a_posterior_of_zero_log_variances_is_the_prior_and_no_mistake(table):
+    X, _ = table
+    encoder = PretrainedEncoder(lambda X: (X[:, :2], np.zeros((len(X), 2)))).fit(X)
+    assert (encoder.posterior(X).variance == 1).all()
+    tiny = PretrainedEncoder(lambda X: (X[:, :2], np.full((len(X), 2), -1e4))).fit(X)
+    assert (tiny.posterior(X).variance > 0).all()
+
+
+def test_mistakes_in_later_rows_are_found_as_well(table):
+    X, _ = table
+    encoder = PretrainedEncoder(second_output="variance", batch_size=100)
+    X = np.abs(X)
+    X[2500, 6] = -1
+    assert encoder.fit(X).transform(X).shape == (3000, 4)  # the means need no variance
+    with pytest.raises(ValueError, match="must be positive, but encode returned -1"):
+        encoder.posterior(X)
+
+
+def test_draws_are_not_taken_for_means(fitted_encoder, cancer):
+    X, _ = cancer
+    sampler = clone(fitted_encoder).set_params(output="sampled", max_steps=1)
+    codes = sampler.set_output(transform="pandas").fit(X).transform(X)
+    with pytest.raises(ValueError, match="'vaeencoder0_sampled' holds draws"):
+        PretrainedEncoder(second_output="variance").fit(codes)
+
+
+def test_known_types_are_found_in_a_grid_over_thresholds(table, tmp_path):
+    X, posterior = table
+    y = posterior.mean[:, 0] > 0
+    pipe = Pipeline(
+        [
+            ("enc", PretrainedEncoder(Halves(), outputs=(1, 2), add_variance=True)),
+            ("prune", PassiveVariableRemover(criterion="variance")),
+            ("clf", LogisticRegression()),
+        ],
+        memory=str(tmp_path),
+    )
+    grid = GridSearchCV(pipe, {"prune__threshold": [0, 0.1]}, cv=3).fit(pd.DataFrame(X), y)
+    best = grid.best_estimator_.set_params(prune__threshold=0.1).fit(X, y)
+    assert best["prune"].variable_types_.tolist() == TYPES
+    assert best.score(X, y) > 0.95
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(best)).predict(X), best.predict(X))
+
+
+def test_data_frames_in_and_out(table):
+    X, posterior = table
+    frame = pd.DataFrame(X).add_prefix("x")
+    pipe = make_pipeline(PretrainedEncoder(), PassiveVariableRemover())
+    out = pipe.set_output(transform="pandas").fit_transform(frame)
+    assert list(out) == [f"pretrainedencoder{j}" for j in (0, 2, 3)]
+    np.testing.assert_array_equal(out, posterior.mean[:, [0, 2, 3]])
+    with pytest.raises(ValueError, match="feature names"):
+        pipe[0].transform(frame.iloc[:, ::-1])
+
+
+@pytest.mark.parametrize("suffix", [".onnx", ".pt"])
+def test_paths_survive_clone_pickle_and_another_file(suffix, table, tmp_path):
+    X, _ = table
+    path = tmp_path / f"encoder{suffix}"
+    outputs = (1, 2) if suffix == ".onnx" else None
+    (save_halves if suffix == ".onnx" else save_script)(path)
+    encoder = PretrainedEncoder(path, outputs=outputs).fit(X)
+    codes = encoder.transform(X)
+    state = pickle.dumps(encoder)
+    assert len(state) < 2000  # the path, not the model
+    np.testing.assert_array_equal(pickle.loads(state).transform(X), codes)
+    np.testing.assert_array_equal(clone(encoder).fit_transform(X), codes)
+    assert joblib.hash(encoder) == joblib.hash(pickle.loads(state))
+
+
+def test_onnx_needs_no_torch_and_says_when_its_runtime_is_missing(table, tmp_path):
+    save_halves(tmp_path / "encoder.onnx")
+    code = """
+        import sys
+        import numpy as np
+        from passive_pruner import PassiveVariableRemover, PretrainedEncoder
+        X = np.random.default_rng(0).standard_normal((100, 8))
+        codes = PretrainedEncoder("encoder.onnx", outputs=(1, 2)).fit_transform(X)
+        PassiveVariableRemover(threshold=0).fit(codes)
+        PretrainedEncoder(lambda X: X).fit_transform(X)
+        assert "torch" not in sys.modules
+        sys.modules["onnxruntime"] = None
+        try:
+            PretrainedEncoder("encoder.onnx", outputs=(1, 2)).fit(X)
+        except ImportError as error:
+            assert "passive_pruner[onnx]" in str(error)
+        else:
+            raise AssertionError
+    """
+    code = textwrap.dedent(code)
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+
+
+def test_an_onnx_file_with_two_inputs_is_refused(table, tmp_path):
+    X, _ = table
+    info = [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["n", 8]) for n in "abc"]
+    graph = helper.make_graph([helper.make_node("Add", ["a", "b"], ["c"])], "g", info[:2], info[2:])
+    path = tmp_path / "two.onnx"
+    opset = [helper.make_opsetid("", 18)]
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=9), path)
+    with pytest.raises(ValueError, match=re.escape("2 inputs, ['a', 'b']")):
+        PretrainedEncoder(path).fit(X)
+
+
+class ConvEncoder(nn.Module):
+    """The convolutional encoder of disentanglement_lib for 64 x 64 images with one channel."""
+
+    def __init__(self):
+        super().__init__()
+        layers = []
+        for n_in, n_out in ((1, 32), (32, 32), (32, 64), (64, 64)):
+            layers += [nn.Conv2d(n_in, n_out, 4, stride=2, padding=1), nn.ReLU()]
+        self.body = nn.Sequential(*layers, nn.Flatten(), nn.Linear(64 * 4 * 4, 256), nn.ReLU())
+        self.mean = nn.Linear(256, 10)
+        self.log_variance = nn.Linear(256, 10)
+
+    def forward(self, images):
+        hidden = self.body(images)
+        return self.mean(hidden), self.log_variance(hidden)
+
+
+@pytest.fixture(scope="module")
+def conv():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        images = torch.rand(7, 1, 64, 64)
+        encoder = ConvEncoder().eval()
+    with torch.no_grad():
+        mean, log_variance = encoder(images)
+    return encoder, images.numpy(), Posterior(mean.numpy(), log_variance.exp().numpy())
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch.jit and its ONNX exporter
+@pytest.mark.parametrize("form", ["trace", "script", "script file", "onnx"])
+def test_exports_of_a_convolutional_encoder_have_its_posterior(form, conv, tmp_path):
+    module, images, (mean, variance) = conv
+    example = torch.zeros(1, 1, 64, 64)
+    if form == "trace":
+        encode = torch.jit.trace(module, example)
+    elif form == "onnx":
+        encode = tmp_path / "encoder.onnx"
+        torch.onnx.export(
+            module,
+            (example,),
+            encode,
+            input_names=["images"],
+            output_names=["mean", "log_variance"],
+            dynamic_axes={"images": {0: "n"}},
+            dynamo=False,
+        )
+    else:
+        encode = torch.jit.script(module)
+        if form == "script file":
+            encode.save(tmp_path / "encoder.pt")
+            encode = tmp_path / "encoder.pt"
+    encoder = clone(PretrainedEncoder(encode, batch_size=3)).fit(images)
+    assert encoder.n_components_ == 10
+    posterior = encoder.posterior(images)
+    np.testing.assert_allclose(posterior.mean, mean, atol=1e-5)
+    np.testing.assert_allclose(posterior.variance, variance, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore")  # of a library that is not ours
+def test_pythae(table):
+    # Not part of the test extra: a recipe in docs/pretrained.md for users who have it.
+    models = pytest.importorskip("pythae.models", reason="pip install passive_pruner[recipes]")
+    X, _ = table
+    with torch.random.fork_rng():
+        vae = models.VAE(models.VAEConfig(input_dim=(8,), latent_dim=3))
+    encoder = PretrainedEncoder(vae.encoder, outputs=("embedding", "log_covariance")).fit(X)
+    with torch.no_grad():
+        expected = vae.encoder(torch.tensor(X, dtype=torch.float32))
+    mean, variance = pickle.loads(pickle.dumps(encoder)).posterior(X)
+    np.testing.assert_allclose(mean, expected.embedding, atol=1e-5)
+    np.testing.assert_allclose(variance, expected.log_covariance.exp(), atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore")  # of a library that is not ours
+def test_pyod(table):
+    # Not part of the test extra: a recipe in docs/pretrained.md for users who have it.
+    vae = pytest.importorskip("pyod.models.vae", reason="pip install passive_pruner[recipes]")
+    X, _ = table
+    with torch.random.fork_rng():
+        detector = vae.VAE(epoch_num=1, latent_dim=3, capacity=100.0, verbose=0).fit(X[:200])
+    scaled = (X - detector.X_mean) / detector.X_std
+    encoder = PretrainedEncoder(detector.model.encode).fit(scaled)
+    with torch.no_grad():
+        mean, log_variance = detector.model.eval().encode(torch.tensor(scaled, dtype=torch.float32))
+    np.testing.assert_allclose(encoder.posterior(scaled).mean, mean, atol=1e-5)
+    np.testing.assert_allclose(encoder.posterior(scaled).variance, log_variance.exp(), atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore")  # of a library that is not ours
+def test_scvi():
+    # Not part of any extra, because it holds pandas back: a recipe in docs/pretrained.md.
+    scvi = pytest.importorskip("scvi", reason="pip install scvi-tools")
+    from anndata import AnnData
+
+    counts = np.random.default_rng(0).poisson(3.0, (200, 12)).astype(np.float32)
+    data = AnnData(counts)
+    scvi.model.SCVI.setup_anndata(data)
+    model = scvi.model.SCVI(data, n_latent=4)
+    model.train(max_epochs=1, accelerator="cpu", logger=False, enable_progress_bar=False)
+    expected = model.get_latent_representation(return_dist=True)
+
+    def encode(X):
+        return model.get_latent_representation(AnnData(X), return_dist=True)
+
+    encoder = PretrainedEncoder(encode, second_output="variance").fit(counts)
+    for got, want in zip(encoder.posterior(counts), expected, strict=True):
+        np.testing.assert_allclose(got, want, atol=1e-5)
