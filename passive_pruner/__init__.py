@@ -14,6 +14,7 @@ _PUBLIC = {
     "datasets": None,
     "exceptions": None,
     "metrics": None,
+    "plots": None,
     "prune_pipeline": "_pruning",
     "regime": None,
     "vae": None,

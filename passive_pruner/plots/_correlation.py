@@ -1,0 +1,252 @@
+"""How correlated the latent variables are in mean and in sampled codes."""
+
+import numpy as np
+
+from passive_pruner.metrics import gaussian_total_correlation
+from passive_pruner.plots._inputs import find_moments, rule_of, types_of
+from passive_pruner.plots._style import (
+    TYPE_COLORS,
+    color_by_type,
+    make_axes,
+    order_by_type,
+    require_matplotlib,
+)
+from passive_pruner.regime import CRITERIA
+
+# More names than this would overlap under a panel of 4 inches.
+_MAX_NAMES = 40
+
+
+class CorrelationDisplay:
+    """Correlation of mean and of sampled codes, side by side, ordered by type.
+
+    Make it with :meth:`from_estimator` or :meth:`from_moments`. In mean codes passive variables
+    correlate with the others, in sampled codes they do not [1]_.
+
+    Parameters
+    ----------
+    mean_correlation, sampled_correlation : ndarray of shape (n_components, n_components)
+        Correlation matrices, variables in their own order.
+    types : array-like of shape (n_components,), str
+        "active", "mixed" or "passive" for every variable.
+    names : list of str, default=None
+        Names of the variables. By default they are numbered from 0.
+
+    Attributes
+    ----------
+    axes_ : ndarray of shape (2,) of Axes
+        Axes of the mean and of the sampled codes.
+    figure_ : Figure
+        Their figure.
+    images_ : list of AxesImage
+        The two matrices.
+    brackets_ : list of list of Line2D
+        For both axes the line beside every type.
+    order_ : ndarray of shape (n_components,), int
+        Number of the variable in every row and column.
+    colorbar_ : Colorbar
+        The common scale.
+
+    Notes
+    -----
+    With the reliability r = Var(mu) / (Var(mu) + E[s2]), the correlation of sampled codes is that
+    of mean codes times sqrt(r_i r_j): no sample is drawn, see
+    :class:`passive_pruner.regime.LatentMoments`. The total correlation in the titles is that of
+    a Gaussian with this correlation matrix, in nats.
+
+    References
+    ----------
+    .. [1] L. Bonheme and M. Grzes, "Be More Active! Understanding the Differences between Mean
+       and Sampled Representations of Variational Autoencoders", JMLR 2023, arXiv:2109.12679.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> from passive_pruner.datasets import make_posterior
+    >>> from passive_pruner.plots import CorrelationDisplay
+    >>> from passive_pruner.regime import LatentMoments
+    >>> posterior, _ = make_posterior(["passive", "active", "active"], random_state=0)
+    >>> display = CorrelationDisplay.from_moments(LatentMoments.from_batch(*posterior))
+    >>> display.order_
+    array([1, 2, 0])
+    >>> [abs(image.get_array()[2]).round(1).tolist() for image in display.images_]
+    [[0.7, 0.5, 1.0], [0.0, 0.0, 1.0]]
+    >>> plt.close(display.figure_)
+    """
+
+    def __init__(self, mean_correlation, sampled_correlation, types, *, names=None):
+        self.mean_correlation = mean_correlation
+        self.sampled_correlation = sampled_correlation
+        self.types = types
+        self.names = names
+
+    @classmethod
+    def from_moments(
+        cls, moments, *, types=None, criterion="variance", threshold=0.1, names=None, **kwargs
+    ):
+        """Compute the correlations from moments and draw them.
+
+        Parameters
+        ----------
+        moments : LatentMoments
+            Moments of mean codes, with variances.
+        types : array-like of shape (n_components,), str, default=None
+            Types of the variables. By default `criterion` names them.
+        criterion : {"active_units", "variance", "kl"}, default="variance"
+            Rule that names the types.
+        threshold : float, default=0.1
+            Its threshold.
+        names : list of str, default=None
+            Names of the variables. By default they are numbered from 0.
+        **kwargs
+            Passed to :meth:`plot`.
+
+        Returns
+        -------
+        display : CorrelationDisplay
+
+        Raises
+        ------
+        ValueError
+            If the moments are of sampled codes or have no variances.
+        """
+        require_matplotlib(f"{cls.__name__}.from_moments")
+        if moments.sampled or not moments.has_variance:
+            raise ValueError(
+                f"{cls.__name__} needs moments of mean codes with variances, got those of "
+                f"{'sampled' if moments.sampled else 'mean'} codes "
+                f"{'with' if moments.has_variance else 'without'} variances. Pass an encoder and X."
+            )
+        if types is None:
+            criterion, threshold = rule_of(None, criterion, threshold)
+            types = CRITERIA[criterion](moments, threshold)
+        matrices = map(_correlation, (moments.mean_covariance, moments.sampled_covariance))
+        return cls(*matrices, types, names=names).plot(**kwargs)
+
+    @classmethod
+    def from_estimator(cls, estimator, X=None, *, criterion=None, threshold=None, **kwargs):
+        """Draw the correlations of the codes of a fitted encoder.
+
+        Parameters
+        ----------
+        estimator : encoder, Pipeline, or PassiveVariableRemover
+            Fitted. Of a search the best estimator is taken.
+        X : array-like of shape (n_samples, n_features), default=None
+            Data as the estimator takes it. None shows the moments that the remover was fitted on.
+        criterion : {"active_units", "variance", "kl"}, default=None
+            None is that of the remover, or "variance" without one.
+        threshold : float, default=None
+            None is that of the remover, or 0.1 without one or for another criterion.
+        **kwargs
+            Passed to :meth:`plot`.
+
+        Returns
+        -------
+        display : CorrelationDisplay
+
+        Raises
+        ------
+        ValueError
+            If there is no encoder for `X`, or if without `X` the remover was not fitted on mean
+            codes with variances.
+        """
+        require_matplotlib(f"{cls.__name__}.from_estimator")
+        moments, names, parts = find_moments(cls.__name__, estimator, X)
+        types = types_of(parts.remover, moments, criterion, threshold)
+        return cls.from_moments(moments, types=types, names=names, **kwargs)
+
+    def plot(self, *, absolute=False, ax=None):
+        """Draw.
+
+        Parameters
+        ----------
+        absolute : bool, default=False
+            Whether to show absolute correlations instead of signed ones.
+        ax : Axes or array-like of two Axes, default=None
+            Axes to draw on; a single one is divided. None makes a new figure.
+
+        Returns
+        -------
+        display : CorrelationDisplay
+        """
+        types = np.asarray(self.types)
+        names = np.asarray(self.names or range(len(types))).astype(str)
+        size = float(np.clip(0.16 * len(types), 3.4, 7))
+        axes = make_axes(type(self).__name__, ax, 1, 2, figsize=(2 * size + 1.6, size + 0.6))
+        self.axes_ = axes[0]
+        self.figure_ = self.axes_[0].get_figure(root=True)
+        self.order_ = order_by_type(types)
+        scale = {"vmin": 0, "vmax": 1, "cmap": "Blues"} if absolute else {"cmap": "RdBu_r"}
+        self.images_, self.brackets_ = [], []
+        for panel, matrix, kind in zip(
+            self.axes_,
+            (self.mean_correlation, self.sampled_correlation),
+            ("mean", "sampled"),
+            strict=True,
+        ):
+            shown = matrix[np.ix_(self.order_, self.order_)]
+            shown = np.abs(shown) if absolute else shown
+            self.images_.append(panel.imshow(shown, **{"vmin": -1, "vmax": 1, **scale}))
+            total = gaussian_total_correlation(matrix)
+            panel.set_title(f"{kind} codes\ntotal correlation {total:.2f} nats", fontsize="medium")
+            if len(types) <= _MAX_NAMES:
+                ticks, labels = range(len(types)), names[self.order_]
+                small = {"fontsize": 8 if len(types) <= 16 else 6}
+                panel.set_xticks(ticks, labels, rotation=90, **small)
+                panel.set_yticks(ticks, labels, **small)
+                color_by_type(panel.get_xticklabels(), types[self.order_])
+                color_by_type(panel.get_yticklabels(), types[self.order_])
+            else:
+                panel.set(xticks=[], yticks=[])
+            panel.tick_params(length=0)
+            self.brackets_.append(_brackets(panel, types[self.order_], first=kind == "mean"))
+        self.colorbar_ = self.figure_.colorbar(
+            self.images_[0],
+            ax=list(self.axes_),
+            label="absolute correlation" if absolute else "correlation",
+            shrink=0.8,
+        )
+        return self
+
+
+def _correlation(covariance):
+    """Correlation matrix; a constant variable is uncorrelated with all others."""
+    deviation = np.sqrt(covariance.diagonal())
+    scale = np.outer(deviation, deviation)
+    correlation = np.divide(covariance, scale, out=np.zeros_like(scale), where=scale != 0)
+    correlation = correlation.clip(-1, 1)
+    np.fill_diagonal(correlation, 1)
+    return correlation
+
+
+def _brackets(ax, types, *, first):
+    """Lines along the left and lower edge of the blocks of each type; named at the left."""
+    lines = []
+    for type_, color in TYPE_COLORS.items():
+        inside = np.flatnonzero(types == type_)
+        if not len(inside):
+            continue
+        ends = np.array([inside[0] - 0.45, inside[-1] + 0.45])
+        style = {"color": color, "lw": 4, "solid_capstyle": "butt", "clip_on": False}
+        lines += ax.plot([-0.5, -0.5], ends, **style)
+        lines += ax.plot(ends, [len(types) - 0.5] * 2, **style)
+        if inside[-1] < len(types) - 1:
+            for draw in (ax.axhline, ax.axvline):
+                draw(inside[-1] + 0.5, color="black", lw=0.6)
+        if first:
+            ax.set_ylabel("")
+            ax.annotate(
+                type_,
+                (0, ends.mean()),
+                xycoords=("axes fraction", "data"),
+                xytext=(-26, 0),
+                textcoords="offset points",
+                rotation=90 if len(inside) * 6 > len(type_) * 2 else 0,
+                ha="right",
+                va="center",
+                color=color,
+                fontsize=9,
+            )
+    ax.set_xlim(-0.5, len(types) - 0.5)
+    ax.set_ylim(len(types) - 0.5, -0.5)
+    return lines

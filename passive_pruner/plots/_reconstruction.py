@@ -1,0 +1,205 @@
+"""What the latent variables keep of the data."""
+
+import numpy as np
+
+from passive_pruner.plots._inputs import as_rows, find_encoder, image_shape_of
+from passive_pruner.plots._style import (
+    ACCENT,
+    feature_ticks,
+    make_axes,
+    require_matplotlib,
+    show_mosaic,
+)
+
+
+class ReconstructionDisplay:
+    """Examples beside their reconstructions, and the error of every feature.
+
+    Make it with :meth:`from_estimator`.
+
+    Parameters
+    ----------
+    original, reconstruction : ndarray of shape (n_shown, n_features)
+        Some rows and what their mean codes decode to.
+    feature_error : ndarray of shape (n_features,)
+        Root mean square error of every feature over all rows.
+    image_shape : tuple of int, default=None
+        (height, width) or (height, width, channels) of an image; None draws profiles.
+    feature_names : list of str, default=None
+        Names of the features.
+
+    Attributes
+    ----------
+    axes_ : ndarray of shape (2,) of Axes
+        Axes of the examples and of the errors.
+    figure_ : Figure
+        Their figure.
+    image_ : AxesImage or None
+        Originals in the first row, reconstructions in the second.
+    lines_ : list of tuple of Line2D
+        Original and reconstruction of every shown row; empty for images.
+    error_ : AxesImage or BarContainer
+        The errors, as an image or as bars. Errors of colour channels are averaged as squares.
+
+    See Also
+    --------
+    TraversalDisplay : What each variable by itself changes.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> from sklearn.datasets import load_wine
+    >>> from sklearn.preprocessing import scale
+    >>> from passive_pruner import VAEEncoder
+    >>> from passive_pruner.plots import ReconstructionDisplay
+    >>> X = scale(load_wine().data)
+    >>> encoder = VAEEncoder(n_components=4, max_steps=300, random_state=0).fit(X)
+    >>> display = ReconstructionDisplay.from_estimator(encoder, X)
+    >>> bool(display.feature_error.mean() < 1)
+    True
+    >>> plt.close(display.figure_)
+    """
+
+    def __init__(
+        self, original, reconstruction, feature_error, *, image_shape=None, feature_names=None
+    ):
+        self.original = original
+        self.reconstruction = reconstruction
+        self.feature_error = feature_error
+        self.image_shape = image_shape
+        self.feature_names = feature_names
+
+    @classmethod
+    def from_estimator(
+        cls, estimator, X, *, rows=None, image_shape=None, feature_names=None, ax=None
+    ):
+        """Reconstruct rows with a fitted encoder and draw them.
+
+        Parameters
+        ----------
+        estimator : encoder or Pipeline
+            Fitted, with `inverse_transform`. Of a search the best estimator is taken. If there is
+            a remover, the variables that it drops are put to 0, the mean of their prior: what is
+            drawn is what the kept variables keep.
+        X : array-like of shape (n_samples, n_features)
+            Data as the estimator takes it; all of it counts for the errors, except missing cells.
+            Sparse data is written out densely.
+        rows : array-like of int, default=None
+            Numbers of the rows to show. None is the first 8 images or 4 profiles.
+        image_shape : tuple of int, default=None
+            Shape of one image. None is the shape of the images that the encoder was fitted on,
+            or profiles for a table.
+        feature_names : list of str, default=None
+            None takes the names of the columns of `X`.
+        ax : Axes or array-like of two Axes, default=None
+            Axes to draw on; a single one is divided. None makes a new figure.
+
+        Returns
+        -------
+        display : ReconstructionDisplay
+
+        Raises
+        ------
+        ValueError
+            If there is no encoder, or it has no `inverse_transform`.
+        """
+        require_matplotlib(f"{cls.__name__}.from_estimator")
+        encoder, remover, X, names = find_encoder(
+            cls.__name__, estimator, X, needs="inverse_transform"
+        )
+        codes = encoder.posterior(X).mean
+        if remover is not None:
+            codes = np.where(remover.get_support()[: codes.shape[1]], codes, 0)
+        original = as_rows(encoder, X)
+        reconstruction = encoder.inverse_transform(codes).reshape(original.shape)
+        error = np.sqrt(np.nanmean(np.square(original - reconstruction), axis=0))
+        image_shape = image_shape_of(encoder, image_shape)
+        if rows is None:
+            rows = np.arange(min(4 if image_shape is None else 8, len(original)))
+        return cls(
+            original[rows],
+            reconstruction[rows],
+            error,
+            image_shape=image_shape,
+            feature_names=feature_names or names,
+        ).plot(ax=ax)
+
+    def plot(self, *, ax=None):
+        """Draw.
+
+        Parameters
+        ----------
+        ax : Axes or array-like of two Axes, default=None
+            Axes to draw on; a single one is divided. None makes a new figure.
+
+        Returns
+        -------
+        display : ReconstructionDisplay
+        """
+        self.image_, self.lines_ = None, []
+        draw = self._plot_profiles if self.image_shape is None else self._plot_images
+        draw(ax)
+        self.figure_ = self.axes_[0].get_figure(root=True)
+        return self
+
+    def _plot_images(self, ax):
+        n = len(self.original)
+        height, width = self.image_shape[:2]
+        size = (0.8 * n + 3.2, 1.0 + 1.6 * height / width)
+        axes = make_axes(type(self).__name__, ax, 1, 2, figsize=size, width_ratios=(n, 2))
+        self.axes_ = axes[0]
+        examples, errors = self.axes_
+        pairs = np.stack([self.original, self.reconstruction]).reshape(2, n, *self.image_shape)
+        # One scale for both rows: what the reconstruction lacks in contrast is to be seen.
+        limits = {"vmin": np.nanmin(self.original), "vmax": np.nanmax(self.original)}
+        self.image_ = show_mosaic(examples, pairs, **limits)
+        examples.set_yticks(examples.get_yticks(), ["original", "reconstruction"])
+        examples.set_xticks([])
+        squares = np.square(self.feature_error).reshape(height, width, -1)
+        self.error_ = errors.imshow(np.sqrt(squares.mean(axis=-1)), cmap="viridis", vmin=0)
+        errors.set(xticks=[], yticks=[])
+        errors.set_title("root mean square error", fontsize="small")
+        errors.get_figure(root=True).colorbar(self.error_, ax=errors)
+
+    def _plot_profiles(self, ax):
+        n, n_features = self.original.shape
+        axes = make_axes(
+            type(self).__name__,
+            ax,
+            2,
+            1,
+            figsize=(8, 2.6 + 0.75 * n),
+            height_ratios=(max(n, 2), 1.5),
+        )
+        self.axes_ = axes[:, 0]
+        examples, errors = self.axes_
+        # The largest value of a row stays below the smallest of the row above it.
+        both = np.stack([self.original, self.reconstruction])
+        low, high = np.nanmin(both), np.nanmax(both)
+        scale = 0.9 / (high - low or 1)
+        at = np.arange(n_features)
+        for i in range(n):
+            examples.axhline(i, color="0.85", lw=0.6, zorder=0)
+            lines = [
+                examples.plot(at, i - scale * values[i], color=color, ls=ls, lw=1.2, label=label)[0]
+                for values, color, ls, label in (
+                    (self.original, "black", "-", "original"),
+                    (self.reconstruction, ACCENT, "--", "reconstruction"),
+                )
+            ]
+            self.lines_.append(tuple(lines))
+        examples.set_ylim(n - 0.9 - scale * min(low, 0), -0.1 - scale * max(high, 0))
+        examples.set_yticks(range(n))
+        examples.set_ylabel("example")
+        examples.legend(
+            handles=self.lines_[0],
+            loc="lower center",
+            bbox_to_anchor=(0.5, 1),
+            ncols=2,
+            frameon=False,
+        )
+        self.error_ = errors.bar(at, self.feature_error, color=ACCENT)
+        errors.set_ylabel("root mean\nsquare error")
+        feature_ticks(errors, self.feature_names, n_features)
+        examples.set_xticks(errors.get_xticks(), [])
+        examples.set_xlim(errors.get_xlim())

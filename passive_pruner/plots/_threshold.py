@@ -1,0 +1,282 @@
+"""What the threshold of the remover costs and what it saves."""
+
+import re
+
+import numpy as np
+
+from passive_pruner.plots._inputs import find_parts
+from passive_pruner.plots._style import ACCENT, TYPE_COLORS, make_axes, require_matplotlib
+from passive_pruner.regime import CRITERIA
+
+
+class ThresholdDisplay:
+    """Cross-validated score and number of kept variables against the threshold.
+
+    Make it with :meth:`from_estimator` or :meth:`from_cv_results`.
+
+    Parameters
+    ----------
+    thresholds : ndarray of shape (n_thresholds,)
+        Thresholds, rising.
+    mean_score : ndarray of shape (n_thresholds,)
+        Mean of the score over folds.
+    standard_error : ndarray of shape (n_thresholds,)
+        Standard error of that mean.
+    n_kept : dict of str to ndarray of shape (n_thresholds,), default=None
+        Number of kept variables of each type at each threshold; None draws none.
+    n_components : int, default=None
+        Number of latent variables.
+    best_threshold : float, default=None
+        The one that the search chose.
+    score_name : str, default="score"
+        Name of the score.
+
+    Attributes
+    ----------
+    axes_ : ndarray of Axes
+        Axes of the score and, if known, of the number of kept variables.
+    figure_ : Figure
+        Their figure.
+    scores_ : ErrorbarContainer
+        Scores with one standard error to either side.
+    bars_ : dict of str to BarContainer
+        Numbers of kept variables of each type, stacked.
+    counts_ : list of Text
+        Their sums, written over the bars.
+    best_lines_ : list of Line2D
+        Lines at the best threshold.
+
+    Notes
+    -----
+    The standard error of the mean over k folds is std / sqrt(k - 1) with the population standard
+    deviation that ``cv_results_`` has. Folds share training rows, so it is too small rather than
+    too large.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.model_selection import GridSearchCV
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from passive_pruner import PassiveVariableRemover
+    >>> from passive_pruner.plots import ThresholdDisplay
+    >>> X, y = load_iris(return_X_y=True)
+    >>> pipe = make_pipeline(PassiveVariableRemover(), LogisticRegression(max_iter=1000))
+    >>> grid = {"passivevariableremover__threshold": [0, 0.2, 0.6]}
+    >>> display = ThresholdDisplay.from_estimator(GridSearchCV(pipe, grid, cv=3).fit(X, y))
+    >>> [text.get_text() for text in display.counts_]
+    ['4', '3', '2']
+    >>> plt.close(display.figure_)
+    """
+
+    def __init__(
+        self,
+        thresholds,
+        mean_score,
+        standard_error,
+        *,
+        n_kept=None,
+        n_components=None,
+        best_threshold=None,
+        score_name="score",
+    ):
+        self.thresholds = thresholds
+        self.mean_score = mean_score
+        self.standard_error = standard_error
+        self.n_kept = n_kept
+        self.n_components = n_components
+        self.best_threshold = best_threshold
+        self.score_name = score_name
+
+    @classmethod
+    def from_estimator(cls, search, *, metric=None, ax=None):
+        """Draw a fitted search.
+
+        Parameters
+        ----------
+        search : GridSearchCV or another search with `cv_results_`
+            Fitted, over the threshold of a remover. Of other parameters in its grid the best
+            values are held fixed. Kept variables are counted if it was refitted.
+        metric : str, default=None
+            Which score of several; None is the one that the search was refitted by.
+        ax : Axes or array-like of Axes, default=None
+            Axes to draw on; a single one is divided. None makes a new figure.
+
+        Returns
+        -------
+        display : ThresholdDisplay
+
+        Raises
+        ------
+        ValueError
+            If the search is not fitted or not over one threshold.
+        """
+        if not hasattr(search, "cv_results_"):
+            raise ValueError(
+                f"{cls.__name__} needs a fitted search with cv_results_, such as GridSearchCV, "
+                f"got {type(search).__name__}."
+            )
+        if metric is None and getattr(search, "multimetric_", False):
+            metric = search.refit if isinstance(search.refit, str) else None
+        remover = find_parts(search).remover if hasattr(search, "best_estimator_") else None
+        return cls.from_cv_results(
+            search.cv_results_,
+            remover=remover,
+            best_index=getattr(search, "best_index_", None),
+            metric=metric,
+            ax=ax,
+        )
+
+    @classmethod
+    def from_cv_results(cls, cv_results, *, remover=None, best_index=None, metric=None, ax=None):
+        """Draw the results of a search.
+
+        Parameters
+        ----------
+        cv_results : dict
+            The `cv_results_` of a search over the threshold of a remover.
+        remover : PassiveVariableRemover, default=None
+            Fitted: its moments tell how many variables each threshold keeps. None draws the score
+            only.
+        best_index : int, default=None
+            Position of the best candidate. None is the one with the highest score.
+        metric : str, default=None
+            Which score of several, "score" for a single one.
+        ax : Axes or array-like of Axes, default=None
+            Axes to draw on; a single one is divided. None makes a new figure.
+
+        Returns
+        -------
+        display : ThresholdDisplay
+
+        Raises
+        ------
+        ValueError
+            If `cv_results` has no such metric or not one parameter ``threshold``.
+        """
+        require_matplotlib(f"{cls.__name__}.from_cv_results")
+        metric = metric or "score"
+        name = _threshold_parameter(cv_results)
+        if f"mean_test_{metric}" not in cv_results:
+            known = [k[len("mean_test_") :] for k in cv_results if k.startswith("mean_test_")]
+            raise ValueError(f"metric must be one of {known}, got {metric!r}.")
+        mean = np.asarray(cv_results[f"mean_test_{metric}"], dtype=float)
+        if best_index is None:
+            best_index = int(np.nanargmax(mean))
+        folds = [k for k in cv_results if re.fullmatch(rf"split\d+_test_{metric}", k)]
+        params = cv_results["params"]
+        best = {k: v for k, v in params[best_index].items() if k != name}
+        rows = [
+            i
+            for i, p in enumerate(params)
+            if name in p and {k: v for k, v in p.items() if k != name} == best
+        ]
+        rows.sort(key=lambda i: params[i][name])
+        thresholds = np.array([params[i][name] for i in rows], dtype=float)
+        error = np.asarray(cv_results[f"std_test_{metric}"])[rows] / np.sqrt(len(folds) - 1 or 1)
+        return cls(
+            thresholds,
+            mean[rows],
+            error,
+            n_kept=None if remover is None else _count_kept(remover, thresholds),
+            n_components=None if remover is None else remover.moments_.n_components,
+            best_threshold=float(params[best_index][name]),
+            score_name="score" if metric == "score" else metric,
+        ).plot(ax=ax)
+
+    def plot(self, *, ax=None):
+        """Draw.
+
+        Parameters
+        ----------
+        ax : Axes or array-like of Axes, default=None
+            Axes to draw on: two, or one without counts. A single one is divided. None makes a new
+            figure.
+
+        Returns
+        -------
+        display : ThresholdDisplay
+        """
+        n_panels = 1 if self.n_kept is None else 2
+        # Thresholds span orders of magnitude and include 0: evenly spaced, each with its value.
+        at = np.arange(len(self.thresholds))
+        size = (max(5.0, 1.5 + 0.45 * len(at)), 2.6 * n_panels + 0.4)
+        self.axes_ = make_axes(type(self).__name__, ax, n_panels, 1, figsize=size)[:, 0]
+        self.figure_ = self.axes_[0].get_figure(root=True)
+        self.scores_ = self.axes_[0].errorbar(
+            at, self.mean_score, self.standard_error, color=ACCENT, marker="o", capsize=3
+        )
+        self.axes_[0].set_ylabel(f"cross-validated {self.score_name}\n± standard error")
+        self.bars_, self.counts_ = {}, []
+        if self.n_kept is not None:
+            self._plot_counts(self.axes_[1], at)
+        for panel in self.axes_:
+            panel.set_xlim(-0.6, len(at) - 0.4)
+            panel.set_xticks(at, [f"{t:.3g}" for t in self.thresholds])
+            if len(at) > 8:
+                panel.tick_params(axis="x", rotation=90)
+        for panel in self.axes_[:-1]:
+            panel.tick_params(axis="x", labelbottom=False)
+        self.axes_[-1].set_xlabel("threshold")
+        self.best_lines_ = []
+        if self.best_threshold is not None:
+            (best,) = np.flatnonzero(np.asarray(self.thresholds) == self.best_threshold)[:1]
+            style = {"color": "black", "ls": ":", "lw": 1, "zorder": 0}
+            self.best_lines_ = [panel.axvline(best, **style) for panel in self.axes_]
+            self.axes_[0].set_title(f"best threshold {self.best_threshold:.3g}", fontsize="medium")
+        return self
+
+    def _plot_counts(self, ax, at):
+        total = np.zeros(len(at), dtype=int)
+        for type_, count in self.n_kept.items():
+            if count.any():
+                self.bars_[type_] = ax.bar(
+                    at, count, bottom=total, width=0.6, color=TYPE_COLORS[type_], label=type_
+                )
+            total += count
+        self.counts_ = [
+            ax.annotate(
+                str(n),
+                (x, n),
+                xytext=(0, 3),
+                textcoords="offset points",
+                ha="center",
+                va="bottom",
+                bbox={"fc": "white", "lw": 0, "pad": 1},
+            )
+            for x, n in zip(at, total, strict=True)
+        ]
+        ax.set_ylim(0, 1.15 * self.n_components)
+        ax.set_ylabel(f"variables kept\nof {self.n_components}")
+        ax.legend(
+            handles=list(self.bars_.values()),
+            loc="lower right",
+            bbox_to_anchor=(1, 1),
+            ncols=3,
+            frameon=False,
+            borderaxespad=0,
+            fontsize="small",
+        )
+
+
+def _threshold_parameter(cv_results):
+    names = {name for params in cv_results["params"] for name in params}
+    found = [n for n in sorted(names) if n.rpartition("__")[2] == "threshold"]
+    if len(found) != 1:
+        raise ValueError(
+            "The search must be over one parameter 'threshold', such as 'prune__threshold', found "
+            f"{found or 'none'} among {sorted(names)}."
+        )
+    return found[0]
+
+
+def _count_kept(remover, thresholds):
+    """Types of the kept variables at each threshold; at 0 nothing is removed."""
+    counts = {type_: np.zeros(len(thresholds), dtype=int) for type_ in TYPE_COLORS}
+    for i, threshold in enumerate(thresholds):
+        types = CRITERIA[remover.criterion](remover.moments_, threshold)
+        kept = (threshold == 0) | ~np.isin(types, list(remover.drop))
+        for type_, count in counts.items():
+            count[i] = np.sum(types[kept] == type_)
+    return counts

@@ -1,0 +1,221 @@
+"""What each latent variable changes in the data."""
+
+import numpy as np
+
+from passive_pruner.plots._inputs import find_encoder, image_shape_of, types_of, variable_names
+from passive_pruner.plots._style import (
+    color_by_type,
+    feature_ticks,
+    make_axes,
+    order_by_type,
+    require_matplotlib,
+    show_mosaic,
+    type_legend,
+)
+from passive_pruner.regime import LatentMoments
+
+
+class TraversalDisplay:
+    """Decoded rows while one latent variable at a time runs through the range of its prior.
+
+    Make it with :meth:`from_estimator`. A variable that the decoder ignores, as passive ones are,
+    changes nothing: its images are all the same, its profiles flat.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_steps,)
+        Values that each variable takes, in standard deviations of its prior.
+    decoded : ndarray of shape (n_components, n_steps, n_features)
+        What the codes decode to.
+    types : array-like of shape (n_components,), str
+        "active", "mixed" or "passive" for every variable.
+    names : list of str, default=None
+        Names of the variables. By default they are numbered from 0.
+    image_shape : tuple of int, default=None
+        (height, width) or (height, width, channels) of an image; None draws profiles.
+    feature_names : list of str, default=None
+        Names of the features of a profile.
+
+    Attributes
+    ----------
+    ax_ : Axes
+        Axes that were drawn on.
+    figure_ : Figure
+        Their figure.
+    image_ : AxesImage or None
+        All images, one row per variable.
+    lines_ : list of LineCollection
+        One line per value for every variable, in the order of `order_`; empty for images.
+    order_ : ndarray of shape (n_components,), int
+        Number of the variable in every row, from the top: active, mixed, passive.
+    effects_ : ndarray of shape (n_components,)
+        Root mean square over features of the range of the decoded values, in the units of the
+        encoder's data; written at the right in the order of `order_`.
+    legend_ : Legend
+        Types with their numbers of variables.
+
+    See Also
+    --------
+    ReconstructionDisplay : What all variables together keep of the data.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> from sklearn.datasets import load_digits
+    >>> from passive_pruner import VAEEncoder
+    >>> from passive_pruner.plots import TraversalDisplay
+    >>> X = load_digits().images / 16
+    >>> encoder = VAEEncoder(n_components=3, max_steps=100, random_state=0).fit(X.reshape(-1, 64))
+    >>> display = TraversalDisplay.from_estimator(encoder, X.reshape(-1, 64), image_shape=(8, 8))
+    >>> display.decoded.shape
+    (3, 7, 64)
+    >>> plt.close(display.figure_)
+    """
+
+    def __init__(self, values, decoded, types, *, names=None, image_shape=None, feature_names=None):
+        self.values = values
+        self.decoded = decoded
+        self.types = types
+        self.names = names
+        self.image_shape = image_shape
+        self.feature_names = feature_names
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator,
+        X,
+        *,
+        row=None,
+        n_steps=7,
+        max_value=2.0,
+        image_shape=None,
+        feature_names=None,
+        ax=None,
+    ):
+        """Decode traversals of a fitted encoder and draw them.
+
+        Parameters
+        ----------
+        estimator : encoder or Pipeline
+            Fitted, with `inverse_transform`. Of a search the best estimator is taken.
+        X : array-like of shape (n_samples, n_features)
+            Data as the estimator takes it; tells the types.
+        row : int, default=None
+            Row of `X` whose code the other variables keep. None keeps them at 0, the prior mean.
+        n_steps : int, default=7
+            Number of values.
+        max_value : float, default=2.0
+            The values run from minus this to this.
+        image_shape : tuple of int, default=None
+            Shape of one image. None is the shape of the images that the encoder was fitted on,
+            or profiles for a table.
+        feature_names : list of str, default=None
+            None takes the names of the columns of `X`.
+        ax : Axes, default=None
+            Axes to draw on; None makes a new figure.
+
+        Returns
+        -------
+        display : TraversalDisplay
+
+        Raises
+        ------
+        ValueError
+            If there is no encoder, or it has no `inverse_transform`.
+        """
+        require_matplotlib(f"{cls.__name__}.from_estimator")
+        parts = find_encoder(cls.__name__, estimator, X, needs="inverse_transform")
+        posterior = parts.encoder.posterior(parts.X)
+        d = posterior.mean.shape[1]
+        values = np.linspace(-max_value, max_value, n_steps)
+        base = np.zeros(d) if row is None else posterior.mean[row]
+        codes = np.tile(base, (d, n_steps, 1))
+        codes[np.arange(d), :, np.arange(d)] = values
+        decoded = parts.encoder.inverse_transform(codes.reshape(-1, d)).reshape(d, n_steps, -1)
+        return cls(
+            values,
+            decoded,
+            types_of(parts.remover, LatentMoments.from_batch(*posterior)),
+            names=variable_names(parts.encoder),
+            image_shape=image_shape_of(parts.encoder, image_shape),
+            feature_names=feature_names or parts.feature_names,
+        ).plot(ax=ax)
+
+    def plot(self, *, ax=None):
+        """Draw.
+
+        Parameters
+        ----------
+        ax : Axes, default=None
+            Axes to draw on; None makes a new figure.
+
+        Returns
+        -------
+        display : TraversalDisplay
+        """
+        n, n_steps, _ = self.decoded.shape
+        types = np.asarray(self.types)
+        names = list(map(str, self.names or range(n)))
+        self.effects_ = np.sqrt(np.square(np.ptp(self.decoded, axis=1)).mean(axis=1))
+        self.order_ = order_by_type(types, descending=self.effects_)
+        if self.image_shape is None:
+            size = (8.0, 2.2 + 0.3 * n)
+        else:
+            height, width = self.image_shape[:2]
+            size = (1.8 + 0.5 * n_steps, 1.4 + 0.5 * n * height / width)
+        self.ax_ = ax = make_axes(type(self).__name__, ax, figsize=size)[0, 0]
+        self.figure_ = ax.get_figure(root=True)
+        self.image_, self.lines_ = None, []
+        if self.image_shape is None:
+            self._plot_profiles()
+        else:
+            shape = (n, n_steps, *self.image_shape)
+            self.image_ = show_mosaic(ax, self.decoded[self.order_].reshape(shape))
+            ax.set_xticks(ax.get_xticks(), [f"{v:.2g}" for v in self.values])
+            ax.set_xlabel("value of the variable")
+        ax.set_ylabel("latent variable")
+        ax.set_yticks(ax.get_yticks(), [names[j] for j in self.order_])
+        color_by_type(ax.get_yticklabels(), types[self.order_])
+        right = ax.secondary_yaxis("right")
+        right.set_yticks(ax.get_yticks(), [f"{e:.2f}" for e in self.effects_[self.order_]])
+        right.tick_params(length=0, labelsize="small")
+        right.spines["right"].set_visible(False)
+        right.set_ylabel("change (root mean square)", fontsize="small")
+        self.legend_ = type_legend(
+            ax,
+            types,
+            marker="s",
+            loc="lower center",
+            bbox_to_anchor=(0.5, 1),
+            ncols=3,
+            frameon=False,
+            fontsize="small",
+            columnspacing=1,
+            handletextpad=0.2,
+        )
+        return self
+
+    def _plot_profiles(self):
+        """Draw the change against the middle value, one band per variable on a common scale."""
+        from matplotlib.collections import LineCollection
+
+        ax, (n, _, n_features) = self.ax_, self.decoded.shape
+        change = self.decoded - self.decoded.mean(axis=1, keepdims=True)
+        scale = 0.65 / (np.abs(change).max() or 1)
+        for place, j in enumerate(self.order_):
+            y = place - scale * change[j]  # the y axis points down
+            segments = np.stack(np.broadcast_arrays(np.arange(n_features), y), axis=-1)
+            lines = LineCollection(list(segments), cmap="viridis", array=self.values, lw=1.2)
+            self.lines_.append(ax.add_collection(lines))
+            ax.axhline(place, color="0.85", lw=0.6, zorder=0)
+        ax.set_yticks(range(n))
+        ax.set_ylim(n - 0.2, -0.8)
+        feature_ticks(ax, self.feature_names, n_features)
+        self.figure_.colorbar(
+            self.lines_[0],
+            ax=ax,
+            label="value of the variable",
+            shrink=0.6,
+            pad=0.02,
+        )

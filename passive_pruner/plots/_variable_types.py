@@ -1,0 +1,285 @@
+"""Which variables are active, mixed or passive, and how far from the threshold they are."""
+
+import numpy as np
+
+from passive_pruner.plots._inputs import find_moments, rule_of, types_of
+from passive_pruner.plots._labels import label_points
+from passive_pruner.plots._style import (
+    TYPE_COLORS,
+    TYPE_MARKERS,
+    color_by_type,
+    make_axes,
+    require_matplotlib,
+    type_legend,
+)
+from passive_pruner.regime import CRITERIA
+
+# Criterion -> the statistic of the bars that its threshold is a threshold of. For "variance" that
+# is so at a stationary point of the objective, where Var(mu) + E[s2] = 1.
+_BAR_STATISTIC = {"active_units": "variance_of_mean", "variance": "variance_of_mean", "kl": "kl"}
+_BAR_LABELS = {"variance_of_mean": "variance of the mean", "kl": "KL divergence (nats)"}
+
+
+class VariableTypesDisplay:
+    """Types of the latent variables with the evidence for them.
+
+    Make it with :meth:`from_estimator` or :meth:`from_moments`.
+
+    Parameters
+    ----------
+    moments : LatentMoments
+        Moments of the posterior.
+    types : array-like of shape (n_components,), str
+        "active", "mixed" or "passive" for every variable.
+    criterion : {"active_units", "variance", "kl"}
+        Rule that the types come from.
+    threshold : float
+        Its threshold.
+    names : list of str, default=None
+        Names of the variables. By default they are numbered from 0.
+
+    Attributes
+    ----------
+    ax_ : Axes
+        Axes that were drawn on.
+    figure_ : Figure
+        Their figure.
+    points_ : dict of str to PathCollection
+        Points of each type; only for ``kind="scatter"``.
+    labels_ : list of Text
+        Names beside the points or under the bars.
+    regions_ : dict of str to Rectangle
+        Shaded region of each type; only for ``kind="scatter"``.
+    bars_ : BarContainer
+        Bars, from the largest; only for ``kind="bar"``.
+    threshold_line_ : Line2D or None
+        Line at the threshold, if it is one of the statistic that is shown; only for
+        ``kind="bar"``.
+    legend_ : Legend
+        Types with their numbers of variables.
+
+    See Also
+    --------
+    passive_pruner.regime.report : The same numbers as a table.
+
+    Notes
+    -----
+    Regions follow the rule [1]_ on the posterior variance s2: passive where Var(s2) < t and
+    abs(E[s2] - 1) <= t, active where Var(s2) < t and E[s2] <= t, mixed elsewhere. Under
+    "active_units" they are E[s2] >= 1 - t and the rest, which is Var(mu) <= t at a stationary
+    point of the objective: a point whose colour differs from its region has not converged.
+    Under "kl" there are none.
+
+    References
+    ----------
+    .. [1] L. Bonheme and M. Grzes, "Be More Active! Understanding the Differences between Mean
+       and Sampled Representations of Variational Autoencoders", JMLR 2023, arXiv:2109.12679.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> from passive_pruner.datasets import make_posterior
+    >>> from passive_pruner.plots import VariableTypesDisplay
+    >>> from passive_pruner.regime import LatentMoments
+    >>> posterior, _ = make_posterior(["active", "mixed", "passive"], random_state=0)
+    >>> display = VariableTypesDisplay.from_moments(LatentMoments.from_batch(*posterior))
+    >>> [text.get_text() for text in display.legend_.get_texts()]
+    ['active (1)', 'mixed (1)', 'passive (1)']
+    >>> plt.close(display.figure_)
+    """
+
+    def __init__(self, moments, types, *, criterion, threshold, names=None):
+        self.moments = moments
+        self.types = types
+        self.criterion = criterion
+        self.threshold = threshold
+        self.names = names
+
+    @classmethod
+    def from_moments(
+        cls, moments, *, criterion="variance", threshold=0.1, names=None, kind="scatter", ax=None
+    ):
+        """Name the types of the variables and draw them.
+
+        Parameters
+        ----------
+        moments : LatentMoments
+            Moments of the posterior.
+        criterion : {"active_units", "variance", "kl"}, default="variance"
+            Rule that names the types.
+        threshold : float, default=0.1
+            Its threshold.
+        names : list of str, default=None
+            Names of the variables. By default they are numbered from 0.
+        kind : {"scatter", "bar"}, default="scatter"
+            See :meth:`plot`.
+        ax : Axes, default=None
+            Axes to draw on; None makes a new figure.
+
+        Returns
+        -------
+        display : VariableTypesDisplay
+        """
+        require_matplotlib(f"{cls.__name__}.from_moments")
+        criterion, threshold = rule_of(None, criterion, threshold)
+        types = CRITERIA[criterion](moments, threshold)
+        display = cls(moments, types, criterion=criterion, threshold=threshold, names=names)
+        return display.plot(kind=kind, ax=ax)
+
+    @classmethod
+    def from_estimator(
+        cls, estimator, X=None, *, criterion=None, threshold=None, kind="scatter", ax=None
+    ):
+        """Draw the types of the variables of a fitted encoder.
+
+        Parameters
+        ----------
+        estimator : encoder, Pipeline, or PassiveVariableRemover
+            Fitted. Of a search the best estimator is taken.
+        X : array-like of shape (n_samples, n_features), default=None
+            Data as the estimator takes it. None shows the moments that the remover was fitted on.
+        criterion : {"active_units", "variance", "kl"}, default=None
+            None is that of the remover, or "variance" without one.
+        threshold : float, default=None
+            None is that of the remover, or 0.1 without one or for another criterion.
+        kind : {"scatter", "bar"}, default="scatter"
+            See :meth:`plot`.
+        ax : Axes, default=None
+            Axes to draw on; None makes a new figure.
+
+        Returns
+        -------
+        display : VariableTypesDisplay
+
+        Raises
+        ------
+        ValueError
+            If there is no encoder for `X`, or no remover without `X`.
+        """
+        require_matplotlib(f"{cls.__name__}.from_estimator")
+        moments, names, parts = find_moments(cls.__name__, estimator, X)
+        types = types_of(parts.remover, moments, criterion, threshold)
+        criterion, threshold = rule_of(parts.remover, criterion, threshold)
+        display = cls(moments, types, criterion=criterion, threshold=threshold, names=names)
+        return display.plot(kind=kind, ax=ax)
+
+    def plot(self, *, kind="scatter", statistic=None, ax=None):
+        """Draw.
+
+        Parameters
+        ----------
+        kind : {"scatter", "bar"}, default="scatter"
+            "scatter" shows the mean of the posterior variance s2 against its variance, one point
+            per variable; "bar" one statistic, sorted.
+        statistic : {"variance_of_mean", "kl"}, default=None
+            What the bars show. None is what the criterion compares with its threshold.
+        ax : Axes, default=None
+            Axes to draw on; None makes a new figure.
+
+        Returns
+        -------
+        display : VariableTypesDisplay
+
+        Raises
+        ------
+        ValueError
+            If `kind` or `statistic` is unknown, or the moments do not have what is to be drawn.
+        """
+        statistic = statistic or _BAR_STATISTIC.get(self.criterion, "variance_of_mean")
+        if kind not in ("scatter", "bar") or statistic not in _BAR_LABELS:
+            raise ValueError(
+                f"kind must be 'scatter' or 'bar' and statistic one of {list(_BAR_LABELS)}, got "
+                f"{kind!r} and {statistic!r}."
+            )
+        if not self.moments.has_variance and (kind == "scatter" or statistic == "kl"):
+            raise ValueError(
+                "These moments have no posterior variances. Pass X, for the encoder to give them, "
+                "or draw kind='bar' with statistic='variance_of_mean'."
+            )
+        n = self.moments.n_components
+        size = (7.0, 5.2) if kind == "scatter" else (max(5.0, 1.5 + 0.25 * n), 3.6)
+        self.ax_ = make_axes(type(self).__name__, ax, figsize=size)[0, 0]
+        self.figure_ = self.ax_.get_figure(root=True)
+        self.ax_.set_title(f"Latent variables by {self.criterion}, threshold {self.threshold:g}")
+        if kind == "scatter":
+            self._scatter()
+        else:
+            self._bar(statistic)
+        return self
+
+    def _scatter(self):
+        ax, types, t = self.ax_, np.asarray(self.types), self.threshold
+        x, y = self.moments.mean_of_variance, self.moments.variance_of_variance
+        # The types differ by orders of magnitude in Var(s2). Zero has no place on that scale and
+        # is drawn at its lower end.
+        lowest = min([t or 1.0, *y[y > 0]]) / 3
+        y = np.maximum(y, lowest)
+        right = max(1.05 + t, 1.05 * x.max())
+        ax.set(
+            xlim=(-0.05, right),
+            ylim=(lowest / 1.5, max(3 * t, 3 * y.max())),
+            yscale="log",
+            xlabel="mean of the posterior variance, E[s2]",
+            ylabel="variance of the posterior variance, Var(s2)",
+        )
+        self._shade(*ax.get_xlim(), *ax.get_ylim())
+        self.points_ = {
+            type_: ax.scatter(
+                x[types == type_],
+                y[types == type_],
+                color=color,
+                marker=TYPE_MARKERS[type_],
+                edgecolors="white",
+                linewidths=0.5,
+                s=26,
+                zorder=3,
+            )
+            for type_, color in TYPE_COLORS.items()
+            if (types == type_).any()
+        }
+        self.legend_ = type_legend(
+            ax, types, loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=3, frameon=False
+        )
+        self.labels_ = label_points(ax, x, y, self._names())
+
+    def _shade(self, left, right, bottom, top):
+        from matplotlib.colors import to_rgb
+        from matplotlib.patches import Rectangle
+
+        t = self.threshold
+        boxes = {}  # type -> left, right, bottom, top; mixed is what lies under the others
+        if self.criterion == "variance":
+            boxes["mixed"] = (left, right, bottom, top)
+            boxes["active"] = (left, t, bottom, t)
+            boxes["passive"] = (1 - t, 1 + t, bottom, t)
+        elif self.criterion == "active_units":
+            boxes["active"] = (left, 1 - t, bottom, top)
+            boxes["passive"] = (1 - t, right, bottom, top)
+        self.regions_ = {}
+        for type_, (x0, x1, y0, y1) in boxes.items():
+            if x0 < x1 and y0 < y1:
+                # Mixed with white, not transparent: the region below must not shine through.
+                color = 0.85 + 0.15 * np.array(to_rgb(TYPE_COLORS[type_]))
+                patch = Rectangle((x0, y0), x1 - x0, y1 - y0, color=color, lw=0, zorder=0.5)
+                self.regions_[type_] = self.ax_.add_patch(patch)
+
+    def _bar(self, statistic):
+        ax, types = self.ax_, np.asarray(self.types)
+        values = getattr(self.moments, statistic)
+        order = np.argsort(-values, kind="stable")
+        names = self._names()
+        self.bars_ = ax.bar(
+            range(len(values)), values[order], color=[TYPE_COLORS[t] for t in types[order]]
+        )
+        ax.set_xticks(range(len(values)), [names[j] for j in order])
+        self.labels_ = ax.get_xticklabels()
+        color_by_type(self.labels_, types[order])
+        ax.set(xlabel="latent variable", ylabel=_BAR_LABELS[statistic])
+        ax.set_xlim(-0.7, len(values) - 0.3)
+        self.legend_ = type_legend(ax, types, marker="s", loc="upper right")
+        self.threshold_line_ = None
+        if _BAR_STATISTIC.get(self.criterion) == statistic:
+            self.threshold_line_ = ax.axhline(self.threshold, color="black", lw=1, ls="--")
+
+    def _names(self):
+        return list(map(str, self.names or range(self.moments.n_components)))
