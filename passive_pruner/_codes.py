@@ -57,7 +57,7 @@ def code_names(
     return np.asarray(names, dtype=object)
 
 
-def check_mean_names(names):
+def check_mean_names(names, criterion):
     """Refuse columns whose names say that they are not mean codes."""
     for suffix, what, instead in (
         (SAMPLED_SUFFIX, "draws from the posterior", 'output="mean"'),
@@ -66,7 +66,7 @@ def check_mean_names(names):
         found = [name for name in names if name.endswith(suffix)]
         if found:
             raise ValueError(
-                f'criterion="active_units" reads mean codes alone, but column {found[0]!r} holds '
+                f'criterion="{criterion}" reads mean codes alone, but column {found[0]!r} holds '
                 f'{what}. Use VAEEncoder(add_variance=True) and criterion="variance", or '
                 f"VAEEncoder({instead})."
             )

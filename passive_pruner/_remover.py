@@ -32,7 +32,8 @@ class PassiveVariableRemover(SelectorMixin, BaseEstimator):
     ----------
     threshold : float, default=0.1
         How far from collapse a passive variable may be. Under "active_units" and "variance" it
-        is a share of unit variance, under "kl" a divergence in nats. 0 removes nothing, not even
+        is a share of unit variance, under "entropy" one of the unit normal's entropy power,
+        under "kl" a divergence in nats. 0 removes nothing, not even
         constant codes. For a variable with Var(mu) = 1 - s2 in all rows:
 
         ========  ========  =========
@@ -43,7 +44,7 @@ class PassiveVariableRemover(SelectorMixin, BaseEstimator):
         0.9       0.1       1.15
         ========  ========  =========
 
-    criterion : {"active_units", "variance", "kl"}, default="active_units"
+    criterion : {"active_units", "variance", "kl", "entropy"}, default="active_units"
         Evidence for the types, and the columns that X must have:
 
         - "active_units": X holds mean codes; passive if Var(mu) <= threshold [2]_.
@@ -52,6 +53,8 @@ class PassiveVariableRemover(SelectorMixin, BaseEstimator):
           Var(s2) < threshold and E[s2] <= threshold, else mixed [1]_.
         - "kl": columns as for "variance"; passive if the mean of KL(N(mu, s2) || N(0, 1)) is
           <= threshold.
+        - "entropy": X holds mean codes, all rows at once; passive if their entropy power
+          exp(2 h) / (2 pi e), h being their differential entropy, is <= threshold [3]_.
 
     drop : {("passive",), ("passive", "mixed")}, default=("passive",)
         Types to remove. Only "variance" knows mixed variables.
@@ -75,8 +78,8 @@ class PassiveVariableRemover(SelectorMixin, BaseEstimator):
     -----
     PassiveUndeterminedWarning
         If no variable is passive while every code has a variance above 0.5, under
-        "active_units", or under "kl" when some E[s2] > 0.5 as well. Draws and standardised codes
-        look like that whatever the types of their variables.
+        "active_units" and "entropy", or under "kl" when some E[s2] > 0.5 as well. Draws and
+        standardised codes look like that whatever the types of their variables.
 
     See Also
     --------
@@ -258,10 +261,10 @@ class PassiveVariableRemover(SelectorMixin, BaseEstimator):
 
     def _moments_of_batch(self, X):
         names = getattr(self, "feature_names_in_", None)
-        if self.criterion == "active_units":
+        if self.criterion in ("active_units", "entropy"):
             if names is not None:
-                check_mean_names(names)
-            return LatentMoments.from_batch(X)
+                check_mean_names(names, self.criterion)
+            return LatentMoments.from_batch(X, entropy=self.criterion == "entropy")
         if X.shape[1] % 2:
             raise ValueError(
                 f"criterion={self.criterion!r} needs [codes | variances], an even number of "

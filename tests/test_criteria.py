@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from passive_pruner.datasets import make_posterior
-from passive_pruner.regime import CRITERIA, LatentMoments, active_units, kl, variance
+from passive_pruner.regime import CRITERIA, LatentMoments, active_units, entropy, kl, variance
 from passive_pruner.regime._criteria import STATISTICS
 
 DATA = Path(__file__).parent / "data"
@@ -51,6 +51,8 @@ def test_rules_recover_known_types(seed):
     expected = np.where(expected == "mixed", "active", expected)
     np.testing.assert_array_equal(active_units(moments, 0.1), expected)
     np.testing.assert_array_equal(kl(moments, 0.1), expected)
+    of_all_rows = LatentMoments.from_batch(posterior.mean, entropy=True)
+    np.testing.assert_array_equal(entropy(of_all_rows, 0.1), expected)
 
 
 @pytest.mark.parametrize("criterion", CRITERIA)
@@ -58,8 +60,8 @@ def test_types_follow_a_permutation_of_columns(criterion):
     mean, var = make_posterior(["active", "mixed", "passive", "rare"] * 3, random_state=0)[0]
     order = np.random.default_rng(0).permutation(12)
     rule = CRITERIA[criterion]
-    types = rule(LatentMoments.from_batch(mean, var), 0.1)
-    permuted = rule(LatentMoments.from_batch(mean[:, order], var[:, order]), 0.1)
+    types = rule(LatentMoments.from_batch(mean, var, entropy=True), 0.1)
+    permuted = rule(LatentMoments.from_batch(mean[:, order], var[:, order], entropy=True), 0.1)
     np.testing.assert_array_equal(permuted, types[order])
 
 
@@ -91,8 +93,26 @@ def test_draws_with_variances_are_typed_as_their_means():
     draws = posterior.mean + np.sqrt(posterior.variance) * noise
     of_means = LatentMoments.from_batch(*posterior)
     of_draws = LatentMoments.from_batch(draws, posterior.variance, sampled=True)
-    for rule in CRITERIA.values():
+    for rule in (active_units, variance, kl):
         np.testing.assert_array_equal(rule(of_draws, 0.1), rule(of_means, 0.1))
+    with pytest.raises(ValueError, match="nor draws"):
+        entropy(LatentMoments.from_batch(draws, sampled=True, entropy=True), 0.1)
+
+
+def test_entropy_power_is_the_variance_of_normal_means_and_less_of_others():
+    rng = np.random.default_rng(0)
+    means = np.column_stack([rng.normal(0, 0.3, 100_000), rng.choice([-1, 1], 100_000)])
+    moments = LatentMoments.from_batch(means, entropy=True)
+    np.testing.assert_allclose(moments.entropy_power, [0.09, 0], rtol=0.01)
+    assert active_units(moments, 0.1).tolist() == ["passive", "active"]
+    assert entropy(moments, 0.1).tolist() == ["passive", "passive"]
+
+
+def test_entropies_of_batches_cannot_be_added_up():
+    batch = LatentMoments.from_batch(np.random.default_rng(0).normal(size=(50, 2)), entropy=True)
+    for moments in (batch.merge(batch), LatentMoments.from_batch([[1.0]])):
+        with pytest.raises(ValueError, match="call fit instead of partial_fit"):
+            entropy(moments, 0.1)
 
 
 @pytest.mark.parametrize("criterion", ["variance", "kl"])

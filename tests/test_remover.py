@@ -40,7 +40,7 @@ def draws(posterior):
 
 
 def columns_for(criterion, posterior):
-    return posterior.mean if criterion == "active_units" else np.hstack(posterior)
+    return posterior.mean if criterion in ("active_units", "entropy") else np.hstack(posterior)
 
 
 def frame(X, *, sampled=False, add_variance=False, library=pd, prefix="vaeencoder"):
@@ -91,7 +91,7 @@ def test_kl_column_of_the_threshold_table_is_right():
 # What is kept
 
 
-@pytest.mark.parametrize("criterion", ["active_units", "variance", "kl"])
+@pytest.mark.parametrize("criterion", ["active_units", "variance", "kl", "entropy"])
 def test_passive_variables_go_and_codes_come_out(criterion, posterior):
     X = columns_for(criterion, posterior)
     remover = PassiveVariableRemover(criterion=criterion).fit(X)
@@ -118,14 +118,14 @@ def test_mixed_variables_go_if_asked(drop, posterior):
 def test_zero_threshold_keeps_every_code_even_constant_ones(criterion, posterior):
     mean = posterior.mean.copy()
     mean[:, 1] = 0
-    X = mean if criterion == "active_units" else np.hstack([mean, posterior.variance])
+    X = mean if criterion in ("active_units", "entropy") else np.hstack([mean, posterior.variance])
     remover = PassiveVariableRemover(
         threshold=0, criterion=criterion, drop=("passive", "mixed")
     ).fit(X)
     np.testing.assert_array_equal(remover.transform(X), mean)
 
 
-@pytest.mark.parametrize("criterion", ["active_units", "kl"])
+@pytest.mark.parametrize("criterion", ["active_units", "kl", "entropy"])
 def test_larger_threshold_keeps_a_subset(criterion, posterior):
     X = columns_for(criterion, posterior)
     supports = [
@@ -153,6 +153,14 @@ def test_batches_equal_the_whole(criterion, posterior):
         parts.partial_fit(batch)
     pd.testing.assert_frame_equal(parts.report_, whole.report_, rtol=1e-10)
     np.testing.assert_array_equal(parts.get_support(), whole.get_support())
+
+
+def test_entropy_takes_all_rows_at_once(posterior):
+    remover = PassiveVariableRemover(criterion="entropy").fit(posterior.mean)
+    kept = remover.get_support()
+    with pytest.raises(ValueError, match="call fit instead of partial_fit"):
+        remover.partial_fit(posterior.mean)
+    np.testing.assert_array_equal(remover.get_support(), kept)
 
 
 def test_fit_forgets_earlier_data(posterior):

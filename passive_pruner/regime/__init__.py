@@ -1,7 +1,8 @@
-"""What active, mixed and passive mean: moments of a posterior, rules that read them, a report."""
+"""What active, mixed and passive mean: moments of a posterior, rules that read them, tables."""
 
-from passive_pruner.regime._criteria import CRITERIA, active_units, kl, variance
+from passive_pruner.regime._compare import compare
+from passive_pruner.regime._criteria import CRITERIA, active_units, entropy, kl, variance
 from passive_pruner.regime._moments import LatentMoments
 from passive_pruner.regime._report import report
 
-__all__ = ["CRITERIA", "LatentMoments", "active_units", "kl", "report", "variance"]
+__all__ = ["CRITERIA", "LatentMoments", "active_units", "entropy", "kl", "report", "variance"]

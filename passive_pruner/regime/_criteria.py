@@ -138,11 +138,60 @@ def kl(moments: LatentMoments, threshold: float) -> np.ndarray:
     return np.where(moments.kl <= threshold, PASSIVE, ACTIVE)
 
 
+def entropy(moments: LatentMoments, threshold: float) -> np.ndarray:
+    """Types from the entropy of the mean representation.
+
+    A variable is passive if the entropy power of its means is <= `threshold`, else active. The
+    entropy tells passive from active variables without reference to a Gaussian [1]_; as entropy
+    power, exp(2 h) / (2 pi e), it has the units of a variance and equals that of normal means.
+    Means that take few values have little entropy however far apart these are: where
+    :func:`active_units` and this criterion disagree, look at the distribution.
+
+    Parameters
+    ----------
+    moments : LatentMoments
+        Moments of mean codes of all rows at once, made with ``entropy=True``.
+    threshold : float
+        Largest entropy power of a passive variable.
+
+    Returns
+    -------
+    types : ndarray of shape (n_components,), str
+        "active" or "passive".
+
+    Raises
+    ------
+    ValueError
+        If the entropy is not known, or is that of sampled codes.
+
+    References
+    ----------
+    .. [1] P. Clapham, L. Bonheme and M. Grzes, "Entropy-Based Characterisation of the Polarised
+       Regime in Latent Variable Models", 2026, arXiv:2605.15965.
+
+    Examples
+    --------
+    >>> from passive_pruner.datasets import make_posterior
+    >>> from passive_pruner.regime import LatentMoments, entropy
+    >>> posterior, _ = make_posterior(["active", "mixed", "passive"], random_state=0)
+    >>> entropy(LatentMoments.from_batch(posterior.mean, entropy=True), 0.1)
+    array(['active', 'active', 'passive'], dtype='<U7')
+    """
+    if moments.sampled or np.isnan(moments.entropy_power).any():
+        raise ValueError(
+            "The criterion entropy needs the mean codes of all rows at once: neither batches, whose "
+            "entropies cannot be added up, nor draws. Make the moments by "
+            "LatentMoments.from_batch(mean, entropy=True), or call fit instead of partial_fit."
+        )
+    return np.where(moments.entropy_power <= threshold, PASSIVE, ACTIVE)
+
+
 #: Name of a criterion -> its function.
 CRITERIA: dict[str, Callable[[LatentMoments, float], np.ndarray]] = {
     "active_units": active_units,
     "variance": variance,
     "kl": kl,
+    "entropy": entropy,
 }
 
 #: Name of a criterion -> the property of the moments that its threshold is compared with.
@@ -150,6 +199,7 @@ STATISTICS = {
     "active_units": "variance_of_mean",
     "variance": "mean_of_variance",
     "kl": "kl",
+    "entropy": "entropy_power",
 }
 
 

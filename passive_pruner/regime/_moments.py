@@ -56,6 +56,10 @@ class LatentMoments:
         Mean of the natural logarithm of the posterior variances.
     active_share : ndarray of shape (n_components,)
         Fraction of rows with a posterior variance below 0.5.
+    entropy_power : ndarray of shape (n_components,)
+        Variance of the normal distribution that has the differential entropy h of the codes,
+        exp(2 h) / (2 pi e) [2]_, NaN unless it was asked for; never above the variance of the codes
+        but for the error of the estimate. No sum over rows, it is lost by :meth:`merge`.
 
     See Also
     --------
@@ -79,6 +83,8 @@ class LatentMoments:
     ----------
     .. [1] T. F. Chan, G. H. Golub and R. J. LeVeque, "Algorithms for Computing the Sample
        Variance: Analysis and Recommendations", The American Statistician 37(3), 1983.
+    .. [2] C. E. Shannon, "A Mathematical Theory of Communication", Bell System Technical Journal
+       27, 1948, section 21.
 
     Examples
     --------
@@ -105,6 +111,7 @@ class LatentMoments:
     variance_scatter: np.ndarray
     mean_of_log_variance: np.ndarray
     active_share: np.ndarray
+    entropy_power: np.ndarray
 
     def __post_init__(self):
         for value in vars(self).values():
@@ -113,7 +120,12 @@ class LatentMoments:
 
     @classmethod
     def from_batch(
-        cls, mean: ArrayLike, variance: ArrayLike | None = None, *, sampled: bool = False
+        cls,
+        mean: ArrayLike,
+        variance: ArrayLike | None = None,
+        *,
+        sampled: bool = False,
+        entropy: bool = False,
     ) -> LatentMoments:
         """Moments of one batch.
 
@@ -125,6 +137,9 @@ class LatentMoments:
             Posterior variances.
         sampled : bool, default=False
             Whether `mean` holds draws from the posterior instead of its means.
+        entropy : bool, default=False
+            Whether to estimate `entropy_power`, which sorts every column and takes at least 5
+            rows.
 
         Returns
         -------
@@ -148,7 +163,13 @@ class LatentMoments:
             of_variance = tuple(np.full_like(origin, np.nan) for _ in range(4))
         else:
             of_variance = _variance_moments(mean.shape, _as_matrix("variance", variance))
-        return cls(len(mean), bool(sampled), origin, offset, scatter, *of_variance)
+        entropy_power = np.full_like(origin, np.nan)
+        if entropy:
+            # Metrics bring models of scikit-learn with them, which nothing else here needs.
+            from passive_pruner.metrics import mean_entropy
+
+            entropy_power = np.exp(2 * mean_entropy(mean)) / (2 * np.pi * np.e)
+        return cls(len(mean), bool(sampled), origin, offset, scatter, *of_variance, entropy_power)
 
     def merge(self, other: LatentMoments) -> LatentMoments:
         """Moments of the rows of both, in any order and grouping up to float64 rounding.
@@ -189,6 +210,7 @@ class LatentMoments:
             variance_scatter=self.variance_scatter
             + other.variance_scatter
             + between * shift["mean_of_variance"] ** 2,
+            entropy_power=np.full_like(self.entropy_power, np.nan),
             **{name: getattr(self, name) + weight * shift[name] for name in _MEANS},
         )
 
