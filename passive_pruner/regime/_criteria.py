@@ -179,8 +179,8 @@ def entropy(moments: LatentMoments, threshold: float) -> np.ndarray:
     """
     if moments.sampled or np.isnan(moments.entropy_power).any():
         raise ValueError(
-            "The criterion entropy needs the mean codes of all rows at once: neither batches, whose "
-            "entropies cannot be added up, nor draws. Make the moments by "
+            "The criterion entropy needs the mean codes of all rows at once: neither batches, "
+            "whose entropies cannot be added up, nor draws. Make the moments by "
             "LatentMoments.from_batch(mean, entropy=True), or call fit instead of partial_fit."
         )
     return np.where(moments.entropy_power <= threshold, PASSIVE, ACTIVE)

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-# Numbers in the float64 working copy of some rows: half a MiB, so that it stays in the cache between
-# the passes over it, and the memory on top of the input does not depend on the number of rows.
+# Numbers in the float64 working copy of some rows: half a MiB, so that it stays in the cache
+# between the passes over it, and the memory on top of the input does not depend on their number.
 _BUFFER_SIZE = 2**16
 
 # A variance that underflowed to zero would make the divergence infinite and, through the mean
 # over rows, hide every other row; the smallest normal float32 caps it at 43 nats.
 _SMALLEST_VARIANCE = np.finfo(np.float32).tiny
 
-# With values from _SMALLEST_VARIANCE up to this one, products of eight stay in the range of float64.
+# With values from _SMALLEST_VARIANCE to this one, products of eight are in the range of float64.
 _LARGEST_FACTOR = 1e38
 
 # Halfway between the two states that a row of a polarised variable can be in.
