@@ -1,0 +1,84 @@
+"""What all converters do: read the inputs of a step and write its columns."""
+
+import numpy as np
+from onnx import TensorProto
+from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType
+from sklearn.utils.validation import check_is_fitted
+
+from passive_pruner.onnx._graph import Graph
+
+
+def encoder_output(operator):
+    """Set the type of the codes of an encoder, the shape calculator of skl2onnx."""
+    encoder = operator.raw_operator
+    check_is_fitted(encoder)
+    if encoder.output == "sampled":
+        raise ValueError(
+            f"{type(encoder).__name__} with output='sampled' has no ONNX graph: its codes are new "
+            "random draws in every call, and no graph would give those of scikit-learn. Fit the "
+            "pipeline with output='mean'."
+        )
+    _set_output(operator, encoder._n_features_out)
+
+
+def remover_output(operator):
+    """Set the type of the kept columns, the shape calculator of skl2onnx."""
+    _set_output(operator, int(operator.raw_operator.get_support().sum()))
+
+
+def convert_encoder(posterior):
+    """Make the converter of an encoder from what writes the nodes of its posterior.
+
+    Parameters
+    ----------
+    posterior : callable
+        Called as ``posterior(graph, encoder, x, input_type)`` with the name of the float32 data,
+        (n_samples, n_features), and the type that skl2onnx knows its inputs by; returns the names
+        of the posterior means and variances. The latter may be None without `add_variance`.
+    """
+
+    def convert(scope, operator, container):
+        graph, encoder = Graph(scope, container), operator.raw_operator
+        x = graph.cast(_columns(graph, operator.inputs), TensorProto.FLOAT)
+        input_type = operator.inputs[0].type
+        if len(input_type.shape) > 2:  # such as images
+            x = graph.node("Reshape", x, graph.constant([-1, encoder.n_features_in_], np.int64))
+        mean, variance = posterior(graph, encoder, x, input_type)
+        codes = graph.node("Concat", mean, variance, axis=1) if encoder.add_variance else mean
+        _write_output(graph, operator, codes)
+
+    return convert
+
+
+def convert_remover(scope, operator, container):
+    """Gather the kept columns, the converter of skl2onnx."""
+    graph = Graph(scope, container)
+    kept = graph.constant(operator.raw_operator.get_support(indices=True), np.int64)
+    columns = _columns(graph, operator.inputs)
+    _write_output(graph, operator, graph.node("Gather", columns, kept, axis=1))
+
+
+def _columns(graph, variables):
+    """All inputs of a step side by side: a DataFrame arrives as one input per column."""
+    names = [variable.full_name for variable in variables]
+    if len(names) == 1:
+        return names[0]
+    to = _element_type(variables)
+    return graph.node("Concat", *[graph.cast(name, to) for name in names], axis=1)
+
+
+def _element_type(variables):
+    doubles = [isinstance(variable.type, DoubleTensorType) for variable in variables]
+    return TensorProto.DOUBLE if any(doubles) else TensorProto.FLOAT
+
+
+def _set_output(operator, n_columns):
+    is_double = _element_type(operator.inputs) == TensorProto.DOUBLE
+    tensor_type = DoubleTensorType if is_double else FloatTensorType
+    n_rows = operator.inputs[0].get_first_dimension()
+    operator.outputs[0].type = tensor_type([n_rows, n_columns])
+
+
+def _write_output(graph, operator, name):
+    output = operator.outputs[0]
+    graph.node("Cast", name, output=output.full_name, to=_element_type([output]))

@@ -1,0 +1,143 @@
+"""The posterior of a VAEEncoder as ONNX nodes."""
+
+import math
+
+import numpy as np
+from onnx import TensorProto
+from skl2onnx.common.data_types import UInt8TensorType
+
+from passive_pruner.onnx._graph import Graph, torch_graph
+from passive_pruner.vae import (
+    MLP,
+    Bernoulli,
+    Categorical,
+    ContinuousBernoulli,
+    Gaussian,
+    Mixed,
+    NegativeBinomial,
+    Poisson,
+)
+from passive_pruner.vae._module import LOG_VARIANCE_BOUND
+
+_ACTIVATIONS = {
+    "elu": lambda graph, x: graph.node("Elu", x, alpha=1.0),
+    "gelu": lambda graph, x: _gelu(graph, x),
+    "identity": lambda graph, x: x,
+    "leaky_relu": lambda graph, x: graph.node("LeakyRelu", x, alpha=0.01),
+    "relu": lambda graph, x: graph.node("Relu", x),
+    "silu": lambda graph, x: graph.node("Mul", x, graph.node("Sigmoid", x)),
+    "tanh": lambda graph, x: graph.node("Tanh", x),
+}
+
+
+def network_posterior(graph: Graph, encoder, x, input_type):
+    """Write the nodes from data to the posterior means and variances of a VAEEncoder."""
+    if isinstance(input_type, UInt8TensorType) and encoder.is_bytes_:
+        x = graph.node("Div", x, graph.constant(255))
+    if type(encoder.architecture_) is MLP and _is_known(encoder.likelihood_):
+        return _perceptron(graph, encoder, x)
+    return graph.embed(_exported(encoder, graph.opset), [x])
+
+
+def _perceptron(graph, encoder, x):
+    """Posterior by the encoder of an MLP, one Gemm per layer; two for the last, its halves."""
+    weights, d = encoder.weights_, encoder.n_components_
+    x = _encoder_inputs(graph, encoder, x)
+    layers = [name for name in weights if name.startswith("encoder.") and name.endswith("weight")]
+    layers = [
+        (weights[name], weights[name.removesuffix("weight") + "bias"])
+        for name in sorted(layers, key=lambda name: int(name.split(".")[1]))
+    ]
+
+    def linear(x, weight, bias):
+        return graph.node("Gemm", x, graph.constant(weight), graph.constant(bias), transB=1)
+
+    *hidden, (weight, bias) = layers
+    for layer in hidden:
+        x = _ACTIVATIONS[encoder.architecture_.activation](graph, linear(x, *layer))
+    mean = linear(x, weight[:d], bias[:d])
+    if not encoder.add_variance:
+        return mean, None
+    low, high = graph.constant(-LOG_VARIANCE_BOUND), graph.constant(LOG_VARIANCE_BOUND)
+    log_variance = graph.node("Clip", linear(x, weight[d:], bias[d:]), low, high)
+    return mean, graph.node("Exp", log_variance)
+
+
+def _gelu(graph, x):
+    # x Phi(x), with the distribution function of the normal distribution in terms of erf: an
+    # operator Gelu came with operator set 20 only.
+    erf = graph.node("Erf", graph.node("Mul", x, graph.constant(math.sqrt(0.5))))
+    half = graph.node("Mul", x, graph.constant(0.5))
+    return graph.node("Mul", half, graph.node("Add", erf, graph.constant(1)))
+
+
+def _encoder_inputs(graph, encoder, x):
+    """Bring data to what the network reads, as `VAE.encoder_inputs` does."""
+    n_columns = encoder.n_features_in_
+    is_count = np.zeros(n_columns, dtype=bool)
+    location, scale = np.zeros(n_columns, np.float32), np.ones(n_columns, np.float32)
+    _standardisation(
+        encoder.likelihood_, encoder.weights_, "likelihood", (is_count, location, scale)
+    )
+    scaled = x
+    if is_count.any():
+        one_more = graph.node("Add", graph.node("Relu", x), graph.constant(1))
+        scaled = graph.node("Log", one_more)
+        if not is_count.all():
+            scaled = graph.node("Where", graph.constant(is_count, bool), scaled, x)
+    if location.any() or (scale != 1).any():
+        scaled = graph.node("Sub", scaled, graph.constant(location))
+        scaled = graph.node("Div", scaled, graph.constant(scale))
+    if not encoder.allow_missing:
+        return scaled
+    missing = graph.node("IsNaN", x)
+    filled = graph.node("Where", missing, graph.constant(0), scaled)
+    present = graph.cast(graph.node("Not", missing), TensorProto.FLOAT)
+    return graph.node("Concat", filled, present, axis=1)
+
+
+def _standardisation(likelihood, weights, prefix, columns):
+    """Fill in, per column, whether it is logged and what is subtracted and divided by.
+
+    `columns` are the three arrays. Every likelihood of the package standardises like that.
+    """
+    is_count, location, scale = columns
+    if isinstance(likelihood, Gaussian):
+        location[:] = weights[f"{prefix}.location"]
+        scale[:] = weights[f"{prefix}.scale"]
+    elif isinstance(likelihood, (Poisson, NegativeBinomial)):
+        is_count[:] = True
+        location[:] = weights[f"{prefix}.log_mean"]
+        scale[:] = weights[f"{prefix}.log_scale"]
+    elif isinstance(likelihood, Mixed):
+        for i, (part, positions) in enumerate(likelihood.parts):
+            of_part = [values[positions] for values in columns]
+            _standardisation(part, weights, f"{prefix}.parts.{i}", of_part)
+            for values, part_values in zip(columns, of_part, strict=True):
+                values[positions] = part_values
+
+
+def _is_known(likelihood):
+    """Whether a likelihood is one of the package, down to the parts of `Mixed`."""
+    if type(likelihood) is Mixed:
+        return all(_is_known(part) for part, _ in likelihood.parts)
+    simple = (Bernoulli, Categorical, ContinuousBernoulli, Gaussian, NegativeBinomial, Poisson)
+    return type(likelihood) in simple
+
+
+def _exported(encoder, opset):
+    """Graph of the network from data to posterior means and variances, through torch."""
+    import torch
+
+    class PosteriorModule(torch.nn.Module):
+        def __init__(self, network):
+            super().__init__()
+            self.network = network
+
+        def forward(self, x):
+            mean, log_variance = self.network.encode(x)
+            return mean, log_variance.exp()
+
+    network = encoder._module(torch.device("cpu"))
+    x = torch.zeros(2, encoder.n_features_in_)
+    return torch_graph(PosteriorModule(network).eval(), x, opset)
