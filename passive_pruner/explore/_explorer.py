@@ -1,0 +1,185 @@
+"""The function that users call, and the server behind the page."""
+
+import threading
+import webbrowser
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from passive_pruner.explore._page import make_page
+from passive_pruner.explore._values import compute_values
+
+HOST = "127.0.0.1"
+
+
+def explore(
+    estimator,
+    X,
+    y=None,
+    *,
+    thresholds=None,
+    cv=5,
+    scoring=None,
+    image_shape=None,
+    port=0,
+    open_browser=True,
+):
+    """Open a page with types, correlations, traversals and the effect of the threshold.
+
+    Everything is computed before the page opens: it needs no network and no further Python. The
+    encoder stays as it is fitted, so it has seen all rows; only what comes after the codes is
+    fitted again in cross-validation.
+
+    Parameters
+    ----------
+    estimator : encoder, Pipeline, or search with `best_estimator_`
+        Fitted :class:`~passive_pruner.VAEEncoder` or :class:`~passive_pruner.PretrainedEncoder`,
+        or a pipeline that has one. A remover after it gives the criterion, the threshold and the
+        types to drop that the page starts with. A classifier or regressor at the end is what
+        cross-validation fits, with the steps between; without one it is LogisticRegression, or
+        Ridge for a continuous `y`, on standardised codes.
+    X : array-like of shape (n_samples, n_features)
+        Data as the estimator takes it. Of more than 10,000 rows as many are drawn.
+    y : array-like of shape (n_samples,), default=None
+        Target; None shows no score.
+    thresholds : array-like of float, default=None
+        Steps of the slider. 0, which keeps everything, and the threshold of the remover are
+        added. None takes 20 from 0 to 1.
+    cv : int, cross-validation generator or iterable, default=5
+        Folds, as in :func:`sklearn.model_selection.cross_val_score`.
+    scoring : str or callable, default=None
+        Score, as there. None is accuracy or R².
+    image_shape : tuple of int, default=None
+        (height, width) or (height, width, channels) of images that are given as flat rows.
+    port : int, default=0
+        Port of the server; 0 takes a free one.
+    open_browser : bool, default=True
+        Whether to open the page in the browser.
+
+    Returns
+    -------
+    explorer : Explorer
+        The page and its server. In a notebook it shows the page.
+
+    Raises
+    ------
+    ValueError
+        If the estimator has no encoder.
+    ImportError
+        If plotly is not installed.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_wine
+    >>> from passive_pruner import VAEEncoder
+    >>> from passive_pruner.explore import explore
+    >>> X, y = load_wine(return_X_y=True)
+    >>> encoder = VAEEncoder(n_components=4, max_steps=100, random_state=0).fit(X)
+    >>> with explore(encoder, X, y, open_browser=False) as explorer:
+    ...     explorer.url
+    'http://127.0.0.1:.../'
+    """
+    values = compute_values(
+        estimator,
+        X,
+        y,
+        thresholds=thresholds,
+        cv=cv,
+        scoring=scoring,
+        image_shape=image_shape,
+    )
+    explorer = Explorer(make_page(values), port=port)
+    if open_browser:
+        webbrowser.open(explorer.url)
+    return explorer
+
+
+class Explorer:
+    """A page and the server that shows it to this machine only, until it is closed.
+
+    Parameters
+    ----------
+    page : str
+        HTML of the page.
+    port : int, default=0
+        Port on 127.0.0.1; 0 takes a free one.
+
+    Attributes
+    ----------
+    page : str
+        HTML of the page.
+    url : str
+        Where the server shows it.
+
+    Examples
+    --------
+    >>> from urllib.request import urlopen
+    >>> from passive_pruner.explore import Explorer
+    >>> with Explorer("<!doctype html><title>A page</title>") as explorer:
+    ...     urlopen(explorer.url).read()
+    b'<!doctype html><title>A page</title>'
+    """
+
+    def __init__(self, page, *, port=0):
+        self.page = page
+        self._server = ThreadingHTTPServer((HOST, port), _handler(page.encode()))
+        self._server.daemon_threads = True
+        self.url = f"http://{HOST}:{self._server.server_port}/"
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
+
+    def save(self, path):
+        """Write the page to a file that opens in any browser, without a server.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file to write.
+        """
+        Path(path).write_text(self.page, encoding="utf-8")
+
+    def wait(self):
+        """Serve until :meth:`close` is called or the keyboard interrupts."""
+        self._thread.join()
+
+    def close(self):
+        """Stop the server and free its port."""
+        self._server.shutdown()
+        self._server.server_close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.close()
+
+    def __repr__(self):
+        return f"Explorer at {self.url}"
+
+    def _repr_html_(self):
+        return (
+            f'<a href="{self.url}" target="_blank">{self.url}</a>'
+            f'<iframe src="{self.url}" width="100%" height="800" style="border:0"></iframe>'
+        )
+
+
+def _handler(page):
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            # A name that some other site points at this machine must not reach the data.
+            host = self.headers.get("Host", "").rpartition(":")[0]
+            if host not in (HOST, "localhost"):
+                self.send_error(403)
+            elif self.path != "/":
+                self.send_error(404)
+            else:
+                self.send_response(200)
+                self.send_header("Content-Type", "text/html; charset=utf-8")
+                self.send_header("Content-Length", str(len(page)))
+                self.send_header("Cache-Control", "no-store")
+                self.end_headers()
+                self.wfile.write(page)
+
+        def log_message(self, *args):
+            """Print nothing."""
+
+    return Handler

@@ -1,0 +1,207 @@
+"""All numbers that the page shows, for every criterion and threshold."""
+
+from base64 import b64encode
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone, is_classifier, is_regressor
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.model_selection import cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import _safe_indexing
+from sklearn.utils.multiclass import type_of_target
+from sklearn.utils.validation import _num_samples
+
+from passive_pruner._remover import PassiveVariableRemover
+from passive_pruner.metrics import gaussian_total_correlation
+from passive_pruner.plots._correlation import _correlation
+from passive_pruner.plots._inputs import _steps, find_encoder, image_shape_of, variable_names
+from passive_pruner.regime import CRITERIA, LatentMoments, report
+from passive_pruner.regime._criteria import STATISTICS
+
+#: Thresholds of the slider: 0, which keeps everything, and three to six per factor of ten.
+THRESHOLDS = (
+    0, 0.001, 0.002, 0.003, 0.005, 0.007, 0.01, 0.015, 0.02, 0.03, 0.05, 0.07,
+    0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0,
+)  # fmt: skip
+#: Most rows that are looked at, as many as the paper takes.
+MAX_ROWS = 10_000
+# More columns than this have no room for their names.
+_MAX_FEATURES = 60
+# Values that a variable takes in a traversal, in standard deviations of its prior.
+_TRAVERSAL = np.linspace(-2, 2, 9)
+
+
+def compute_values(
+    estimator, X, y=None, *, thresholds=None, cv=5, scoring=None, image_shape=None
+) -> dict[str, Any]:
+    """Compute what the page shows; parameters as in :func:`explore`.
+
+    Returns
+    -------
+    values : dict
+        Made of dicts, lists, strings, numbers and None. Variables are in the encoder's order.
+    """
+    estimator = getattr(estimator, "best_estimator_", estimator)
+    n_given = _num_samples(X)
+    if n_given > MAX_ROWS:
+        rows = np.sort(np.random.default_rng(0).choice(n_given, MAX_ROWS, replace=False))
+        X, y = _safe_indexing(X, rows), None if y is None else _safe_indexing(y, rows)
+    parts = find_encoder("explore", estimator, X)
+    encoder, given = parts.encoder, parts.remover or PassiveVariableRemover()
+    mean, variance = encoder.posterior(parts.X)
+    d = mean.shape[1]
+    steps = THRESHOLDS if thresholds is None else thresholds
+    thresholds = np.unique([0.0, given.threshold, *steps])
+    if not thresholds[0] >= 0:
+        raise ValueError(f"Thresholds must be at least 0, got {thresholds[0]:g}.")
+    moments = LatentMoments.from_batch(mean, variance, entropy=True)
+    score = None
+    if y is not None:
+        codes = encoder.transform(parts.X)[:, :d]
+        score = _Score(codes, y, _after_encoder(estimator, parts), cv, scoring)
+    criteria = {
+        criterion: {
+            **_statistic(criterion, moments),
+            **_per_threshold(criterion, thresholds, given.drop, moments, score),
+        }
+        for criterion in CRITERIA
+    }
+    evidence = report(moments, [""] * d).drop(columns="type")
+    return _plain(
+        {
+            "encoder": type(encoder).__name__,
+            "output": encoder.output,
+            "n_rows": len(mean),
+            "n_rows_given": n_given,
+            "n_features": encoder.n_features_in_,
+            "names": variable_names(encoder),
+            "drop": list(given.drop),
+            "start": {"criterion": given.criterion, "threshold": float(given.threshold)},
+            "thresholds": thresholds,
+            "criteria": criteria,
+            "report": {name: evidence[name].to_numpy() for name in evidence},
+            "correlation": {
+                "mean": _correlation(moments.mean_covariance),
+                "sampled": _correlation(moments.sampled_covariance),
+            },
+            "score": None if score is None else score.description,
+            "traversal": _traversal(encoder, d, image_shape, parts.feature_names),
+        }
+    )
+
+
+def _statistic(criterion, moments):
+    """Return what the criterion compares with its threshold; a variable is kept if it is larger."""
+    name = STATISTICS[criterion]
+    values = getattr(moments, name)
+    # The rule of the paper asks how far E[s2] is from that of the prior, 1.
+    return {
+        "statistic": "distance_of_variance" if criterion == "variance" else name,
+        "values": np.abs(values - 1) if criterion == "variance" else values,
+    }
+
+
+def _per_threshold(criterion, thresholds, drop, moments, score):
+    """Types, kept variables, total correlations in nats and scores, an entry per threshold."""
+    rows = []
+    for threshold in thresholds:
+        types = CRITERIA[criterion](moments, threshold)
+        kept = (threshold == 0) | ~np.isin(types, list(drop))
+        row = {"types": types, "kept": kept}
+        for kind in ("mean", "sampled"):
+            covariance = getattr(moments, f"{kind}_covariance")[np.ix_(kept, kept)]
+            # Where nothing is left the remover raises, and there is nothing to correlate or score.
+            total = gaussian_total_correlation(covariance) if kept.any() else None
+            row[f"total_correlation_{kind}"] = total
+        row["score"], row["standard_error"] = (
+            score(kept) if score is not None and kept.any() else (None, None)
+        )
+        rows.append(row)
+    return {name: [row[name] for row in rows] for name in rows[0]}
+
+
+def _after_encoder(estimator, parts):
+    """Return the unfitted steps that predict from codes, or None."""
+    steps = list(_steps(estimator))
+    last = parts.encoder if parts.remover is None else parts.remover
+    rest = steps[next(i for i, step in enumerate(steps) if step is last) + 1 :]
+    if rest and (is_classifier(rest[-1]) or is_regressor(rest[-1])):
+        return make_pipeline(*map(clone, rest))
+    return None
+
+
+class _Score:
+    """Cross-validated score of kept variables; each set of variables is scored once."""
+
+    def __init__(self, codes, y, predictor, cv, scoring):
+        y = np.asarray(y)
+        if predictor is None:
+            continuous = type_of_target(y).startswith("continuous")
+            last = Ridge() if continuous else LogisticRegression(max_iter=1000)
+            predictor = make_pipeline(StandardScaler(), last)
+        self._codes, self._y, self._predictor = codes, y, predictor
+        self._cv, self._scoring, self._known = cv, scoring, {}
+        default = "accuracy" if is_classifier(predictor) else "R²"
+        self.description = {
+            "name": scoring if isinstance(scoring, str) else "score" if scoring else default,
+            "predictor": ", ".join(type(step).__name__ for _, step in predictor.steps),
+        }
+
+    def __call__(self, kept):
+        """Mean over folds and its standard error."""
+        if (key := kept.tobytes()) not in self._known:
+            scores = cross_val_score(
+                self._predictor,
+                self._codes[:, kept],
+                self._y,
+                cv=self._cv,
+                scoring=self._scoring,
+                error_score="raise",
+            )
+            self.description["n_folds"] = len(scores)
+            self._known[key] = (scores.mean(), scores.std() / np.sqrt(len(scores) - 1))
+        return self._known[key]
+
+
+def _traversal(encoder, n_components, image_shape, feature_names):
+    """Decode each variable over its prior while the others stay at its mean, 0."""
+    if not hasattr(encoder, "inverse_transform"):
+        return None
+    codes = np.zeros((n_components, len(_TRAVERSAL), n_components))
+    diagonal = np.arange(n_components)
+    codes[diagonal, :, diagonal] = _TRAVERSAL
+    decoded = encoder.inverse_transform(codes.reshape(-1, n_components))
+    decoded = decoded.reshape(n_components, len(_TRAVERSAL), -1)
+    result = {"steps": _TRAVERSAL}
+    shape = image_shape_of(encoder, image_shape)
+    if shape is not None:
+        if np.prod(shape) != decoded.shape[2]:
+            raise ValueError(
+                f"image_shape={tuple(shape)} has {np.prod(shape)} values, but the encoder decodes "
+                f"rows of {decoded.shape[2]}."
+            )
+        low, high = decoded.min(), decoded.max()
+        pixels = np.rint(255 * (decoded - low) / (high - low or 1)).astype(np.uint8)
+        return {**result, "shape": shape, "pixels": b64encode(pixels.tobytes()).decode()}
+    names = feature_names or [str(i) for i in range(decoded.shape[2])]
+    # Of wide tables the columns that change most, in their order.
+    change = np.ptp(decoded, axis=1).max(axis=0)
+    shown = np.sort(np.argsort(-change, kind="stable")[:_MAX_FEATURES])
+    return {**result, "features": [names[i] for i in shown], "decoded": decoded[..., shown]}
+
+
+def _plain(value):
+    """Turn arrays into lists, numbers into those of JSON, which has no NaN and no infinity."""
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float):
+        return float(f"{value:.7g}") if np.isfinite(value) else None
+    return value
