@@ -1,0 +1,110 @@
+"""How strongly variables of the same and of different types are correlated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import combinations_with_replacement
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from passive_pruner.regime import LatentMoments, variance
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TYPES = ("active", "mixed", "passive")
+
+
+def correlation_by_type(encoder, X, *, threshold: float = 0.1) -> pd.DataFrame:
+    """Mean absolute correlation within and between types, in mean and in sampled codes.
+
+    Parameters
+    ----------
+    encoder : object with a method ``posterior``, or dict of int to such objects
+        Fitted encoder such as :class:`passive_pruner.VAEEncoder`, or the states that it went
+        through in training, by number of gradient steps. Variables then have the type of the last
+        state in all of them, so that the table shows how those that end as passive become
+        correlated.
+    X : array-like of shape (n_samples, ...)
+        Data that the encoder takes.
+    threshold : float, default=0.1
+        Tolerance of :func:`passive_pruner.regime.variance`, the rule for types.
+
+    Returns
+    -------
+    table : DataFrame
+        One row per step, representation and pair of types that has any pair of variables, with
+        the columns
+
+        ``step``
+            Number of gradient steps; 0 for an encoder that was not given by steps.
+        ``representation``
+            "mean" or "sampled".
+        ``type_1``, ``type_2``
+            Types of the two variables.
+        ``n_pairs``
+            Number of pairs of two different variables with these types.
+        ``mean_absolute_correlation``
+            Mean over these pairs; a constant variable counts with correlation 0.
+
+    Raises
+    ------
+    ValueError
+        If no encoder is given.
+
+    Notes
+    -----
+    The correlations of sampled codes are exact, see :class:`passive_pruner.regime.LatentMoments`.
+    Under selective posterior collapse those of passive variables are close to 0 there, whatever
+    they are in mean codes.
+
+    References
+    ----------
+    L. Bonheme and M. Grzes, "Be More Active! Understanding the Differences between Mean and
+    Sampled Representations of Variational Autoencoders", JMLR 2023, arXiv:2109.12679, section 5.
+
+    Examples
+    --------
+    States of an encoder during training, from one pass over the data to the next:
+
+    >>> import copy
+    >>> from sklearn.datasets import load_digits
+    >>> from passive_pruner import VAEEncoder
+    >>> from passive_pruner.study import correlation_by_type
+    >>> X = load_digits().data / 16
+    >>> encoder, states = VAEEncoder(likelihood="bernoulli", random_state=0), {}
+    >>> for _ in range(2):
+    ...     _ = encoder.partial_fit(X)
+    ...     states[encoder.n_steps_] = copy.deepcopy(encoder)
+    >>> table = correlation_by_type(states, X)
+    >>> table["step"].unique().tolist()
+    [8, 16]
+    """
+    import pandas as pd
+
+    states = dict(sorted(encoder.items())) if isinstance(encoder, Mapping) else {0: encoder}
+    if not states:
+        raise ValueError("encoder is an empty dict; pass at least one fitted encoder.")
+    moments = {step: LatentMoments.from_batch(*e.posterior(X)) for step, e in states.items()}
+    types = variance(list(moments.values())[-1], threshold)
+    distinct = ~np.eye(len(types), dtype=bool)
+    records = []
+    for step, m in moments.items():
+        for representation in ("mean", "sampled"):
+            correlation = np.abs(_correlation(getattr(m, f"{representation}_covariance")))
+            for type_1, type_2 in combinations_with_replacement(TYPES, 2):
+                pairs = np.outer(types == type_1, types == type_2) & distinct
+                if pairs.any():
+                    n_pairs = int(pairs.sum()) // (2 if type_1 == type_2 else 1)
+                    value = float(correlation[pairs].mean())
+                    records.append((step, representation, type_1, type_2, n_pairs, value))
+    columns = ["step", "representation", "type_1", "type_2", "n_pairs"]
+    return pd.DataFrame(records, columns=[*columns, "mean_absolute_correlation"])
+
+
+def _correlation(covariance):
+    """Correlation matrix in which constant variables have correlation 0 with the others."""
+    deviation = np.sqrt(covariance.diagonal())
+    scale = np.outer(deviation, deviation)
+    return np.divide(covariance, scale, out=np.zeros_like(scale), where=scale > 0)
