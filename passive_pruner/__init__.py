@@ -17,6 +17,8 @@ _PUBLIC = {
     "plots": None,
     "prune_pipeline": "_pruning",
     "regime": None,
+    "study": None,
+    "trusted_types": "_trusted",
     "vae": None,
 }
 

@@ -6,11 +6,21 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from passive_pruner._callbacks import CallbackSupportMixin
 from passive_pruner._codes import Posterior, code_names
+from passive_pruner._documentation import DocumentationLinkMixin
+from passive_pruner._state import VersionedState
 from passive_pruner._validation import seed_from
 
 
-class BaseEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class BaseEncoder(
+    VersionedState,
+    CallbackSupportMixin,
+    DocumentationLinkMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    BaseEstimator,
+):
     """Base class of encoders with the parameters `output`, `add_variance` and `random_state`.
 
     A subclass sets `n_components_` in fit and implements :meth:`_validate` and :meth:`_encode`.
@@ -29,15 +39,20 @@ class BaseEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like, dask array or dask DataFrame of shape (n_samples, n_features)
             Data, as :meth:`fit` takes it.
 
         Returns
         -------
         codes : ndarray of shape (n_samples, n_components) or (n_samples, 2 * n_components), float32
             Posterior means, or one draw from each posterior with ``output="sampled"``; with
-            `add_variance` followed by the posterior variances.
+            `add_variance` followed by the posterior variances. For a dask collection a lazy one
+            of the same kind.
         """
+        return self._codes(X, seed_from(self.random_state) if self.output == "sampled" else None)
+
+    def _codes(self, X, seed):
+        """Encode rows; `seed` is that of the draws."""
         X = self._validate(X)
         d = self.n_components_
         sampled = self.output == "sampled"
@@ -49,7 +64,7 @@ class BaseEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             variance = np.empty_like(codes)
         self._encode(X, codes, variance)
         if sampled:
-            noise = np.random.default_rng(seed_from(self.random_state))
+            noise = np.random.default_rng(seed)
             codes += np.sqrt(variance) * noise.standard_normal(codes.shape, dtype=np.float32)
         return columns
 

@@ -2,6 +2,7 @@
 
 import copy
 import warnings
+from functools import partial
 from numbers import Integral, Real
 from typing import ClassVar
 from weakref import WeakKeyDictionary
@@ -13,17 +14,22 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_array, check_is_fitted
 
 from passive_pruner._base import BaseEncoder
+from passive_pruner._callbacks import fit_task, without_callbacks
+from passive_pruner._dask import accepts_dask, first_and_others, is_dask, values_of
 from passive_pruner._pruning import prune_encoder
-from passive_pruner._validation import all_or_nothing, seed_from, validate_numeric
+from passive_pruner._state import pack_fitted, unpack_fitted
+from passive_pruner._validation import all_or_nothing, plain_array, seed_from, validate_numeric
+from passive_pruner._weights import read_weights, write_weights
 from passive_pruner._width import find_width
 from passive_pruner.exceptions import CollapseWarning
 from passive_pruner.regime import LatentMoments
 from passive_pruner.regime import variance as variance_criterion
 from passive_pruner.vae import MLP, Architecture, BetaVAE, Gaussian, Likelihood, Objective
-from passive_pruner.vae._batches import Rows, flat_images
+from passive_pruner.vae._batches import BlockedRows, Rows, flat_images
+from passive_pruner.vae._distributed import n_processes
 from passive_pruner.vae._likelihoods import LIKELIHOODS
 from passive_pruner.vae._module import VAE, elbo_points, resolve_device, seeded_torch
-from passive_pruner.vae._training import train
+from passive_pruner.vae._training import EPOCH_STEPS, train
 
 # Held-out rows are read after every epoch; more of them would cost time and tell little more.
 MAX_EVALUATION_ROWS = 1024
@@ -39,6 +45,7 @@ CHUNK_ROWS = 1024
 _live: WeakKeyDictionary = WeakKeyDictionary()
 
 
+@accepts_dask
 class VAEEncoder(BaseEncoder):
     """Variational autoencoder that encodes rows into the posterior of its latent variables.
 
@@ -100,7 +107,8 @@ class VAEEncoder(BaseEncoder):
         Seed of weights, batches, noise and the held-out rows; also of the draws of
         ``output="sampled"`` and :meth:`sample`. The global generators are left alone.
     verbose : int, default=0
-        Whether to print one line per epoch.
+        Whether to print one line per epoch: what `history_` records, the seconds since training
+        began, and the ETA if early stopping does not end training sooner.
 
     Attributes
     ----------
@@ -121,7 +129,7 @@ class VAEEncoder(BaseEncoder):
         The components in use.
     n_components_ : int
         Number of latent variables.
-    variable_numbers_ : ndarray of shape (n_components_,)
+    variable_numbers_ : ndarray of shape (`n_components_`,)
         Numbers of the variables before pruning; only after :meth:`pruned`.
     feature_shape_ : tuple of int
         Shape of one example: ``(n_features_in_,)``, or that of the images given to :meth:`fit`.
@@ -129,7 +137,7 @@ class VAEEncoder(BaseEncoder):
         Whether the encoder was fitted on images of bytes (uint8), which are divided by 255.
     n_features_in_ : int
         Number of columns of the training data, or of values per image.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns; only where all of them are strings.
 
     Warns
@@ -149,6 +157,15 @@ class VAEEncoder(BaseEncoder):
     -----
     The network is not kept: it is rebuilt from `weights_` when needed, so pickles, copies and
     hashes hold arrays only.
+
+    A read-only memory map (``numpy.load(..., mmap_mode="r")``) of float32 is trained from without
+    a copy.
+
+    Where ``torch.distributed`` has a process group of several processes, :meth:`fit` and
+    :meth:`partial_fit` have to be called by all of them, each with its own rows. They start from
+    the weights of the first process, average the gradients of every step, and stop together with
+    the same weights; a step then reads `batch_size` rows in each process. Everything else works
+    on its own in each process.
 
     References
     ----------
@@ -245,8 +262,10 @@ class VAEEncoder(BaseEncoder):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            Numeric data, at least two rows.
+        X : array-like, dask array or dask DataFrame of shape (n_samples, n_features)
+            Numeric data, at least two rows. The blocks of a dask collection are read one after
+            the other, in a new order in every pass; the first one stays in memory, and start
+            values, held-out rows and the width for ``n_components="auto"`` come from it alone.
         y : None
             Ignored.
 
@@ -260,9 +279,13 @@ class VAEEncoder(BaseEncoder):
             If `X` is not finite, numeric and two-dimensional, if the likelihood gives some of
             its values no density, or if training diverges in its first epoch.
         """
-        with all_or_nothing(self):
+        n_epochs = -(-self.max_steps // EPOCH_STEPS)
+        with fit_task(self, X, y, n_epochs=n_epochs) as task, all_or_nothing(self):
             continued = self.warm_start and hasattr(self, "weights_")
+            X, others = first_and_others(X) if is_dask(X) else (X, [])
             X = self._begin(X, continued=continued, min_samples=2)
+            if others:
+                X = BlockedRows(X, [partial(self._read_block, block) for block in others])
             rows = np.arange(len(X))
             seed = self._seed(continued=continued)
             if self.early_stopping:
@@ -272,7 +295,15 @@ class VAEEncoder(BaseEncoder):
                 eval_rows, rows = shuffled[:n_held_out], shuffled[n_held_out:]
             else:
                 eval_rows = rows[:MAX_EVALUATION_ROWS]
-            self._train(X, rows, eval_rows, seed=seed, n_steps=self.max_steps, continued=continued)
+            self._train(
+                X,
+                rows,
+                eval_rows,
+                seed=seed,
+                n_steps=self.max_steps,
+                continued=continued,
+                task=task,
+            )
             self._warn_if_collapsed(X)
         return self
 
@@ -284,8 +315,8 @@ class VAEEncoder(BaseEncoder):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            Numeric data.
+        X : array-like, dask array or dask DataFrame of shape (n_samples, n_features)
+            Numeric data. The blocks of a dask collection are read one after the other.
         y : None
             Ignored.
 
@@ -293,7 +324,12 @@ class VAEEncoder(BaseEncoder):
         -------
         self : VAEEncoder
         """
-        with all_or_nothing(self):
+        if is_dask(X):
+            with all_or_nothing(self):
+                for block in values_of(X):
+                    self.partial_fit(block)
+            return self
+        with fit_task(self, X, y, n_epochs=None) as task, all_or_nothing(self):
             continued = hasattr(self, "weights_")
             if not continued and self.n_components == "auto":
                 raise ValueError(
@@ -309,6 +345,7 @@ class VAEEncoder(BaseEncoder):
                 seed=self._seed(continued=continued),
                 n_steps=-(-len(X) // self.batch_size),
                 continued=continued,
+                task=task,
                 in_passes=True,
             )
         return self
@@ -333,8 +370,18 @@ class VAEEncoder(BaseEncoder):
         if not continued:
             self.n_components_ = self.n_components
             if self.n_components == "auto":
-                self.n_components_ = find_width(self, given, self.n_features_in_)
+                if n_processes() > 1:
+                    raise ValueError(
+                        "n_components='auto' is found on the rows of one process, and another "
+                        "process may find another number. Fit on a sample before the process "
+                        "group is made, and give the n_components_ that it finds."
+                    )
+                self.n_components_ = find_width(without_callbacks(self), given, self.n_features_in_)
         return X
+
+    def _read_block(self, block):
+        X = block.compute()
+        return self._begin(X, continued=True) if X.shape[0] else None
 
     def _rows(self, X, *, reset, **kwargs):
         """Validate `X`, images included, and wrap it without a copy."""
@@ -360,10 +407,23 @@ class VAEEncoder(BaseEncoder):
             )
         return Rows(X, divisor=255 if is_bytes else 1)
 
-    def _train(self, X, rows, eval_rows, *, seed, n_steps, continued, in_passes=False):
+    def _train(self, X, rows, eval_rows, *, seed, n_steps, continued, task, in_passes=False):
         device = resolve_device(self.device)
         first_step = self.n_steps_ if continued else 0
-        history = self.history_ if continued else []
+        history = list(self.history_) if continued else []
+
+        def fitted():
+            return {
+                "weights_": module.weights(),
+                "history_": list(history),
+                "n_iter_": len(history),
+                "n_steps_": history[-1]["step"],
+            }
+
+        def end_epoch(record):
+            history.append(record)
+            return task.end_epoch(fitted)
+
         optimizer_state = None
         with seeded_torch(seed, device):
             if continued:
@@ -391,9 +451,11 @@ class VAEEncoder(BaseEncoder):
                 seed=seed,
                 verbose=bool(self.verbose),
                 optimizer_state=optimizer_state,
+                on_epoch_begin=task.begin_epoch,
+                on_epoch=end_epoch,
             )
         self.weights_ = module.weights()
-        self.history_ = history + training.history
+        self.history_ = history
         self.n_iter_ = len(self.history_)
         self.n_steps_ = training.n_steps
         _live[self] = (self.weights_, module.eval(), training.optimizer_state)
@@ -446,13 +508,14 @@ class VAEEncoder(BaseEncoder):
         Parameters
         ----------
         Z : array-like of shape (n_samples, n_components) or (n_samples, 2 * n_components)
-            Codes; the second form, for encoders with `add_variance`, is what :meth:`transform`
-            returns, and its variances are not needed.
+            Codes, dask collections included; the second form, for encoders with `add_variance`, is
+            what :meth:`transform` returns, and its variances are not needed.
 
         Returns
         -------
         X : ndarray of shape (n_samples, n_features), float32
-            Expected data, in the units of the training data.
+            Expected data, in the units of the training data. For a dask collection a lazy one of
+            the same kind.
 
         Raises
         ------
@@ -528,6 +591,67 @@ class VAEEncoder(BaseEncoder):
         """
         return prune_encoder(self, keep)
 
+    def save_weights(self, path):
+        """Write the weights to a safetensors file, by their names in the torch state dict.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file to write.
+
+        Raises
+        ------
+        NotFittedError
+            If the encoder is not fitted.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from sklearn.datasets import load_wine
+        >>> from passive_pruner import VAEEncoder
+        >>> X = load_wine().data
+        >>> encoder = VAEEncoder(n_components=4, max_steps=300, random_state=0).fit(X)
+        >>> other = VAEEncoder(n_components=4, max_steps=1, random_state=1).fit(X)
+        >>> with tempfile.NamedTemporaryFile(suffix=".safetensors") as file:
+        ...     encoder.save_weights(file.name)
+        ...     other = other.load_weights(file.name)
+        >>> bool((other.transform(X) == encoder.transform(X)).all())
+        True
+        """
+        check_is_fitted(self)
+        write_weights(self.weights_, path)
+
+    def load_weights(self, path):
+        """Replace the weights by those of a safetensors file.
+
+        The file may come from :meth:`save_weights` or from ``safetensors.torch.save_file`` on the
+        state dict of the same network; half precision is widened. `history_` stays that of the
+        last fit.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file to read. Reading it executes nothing.
+
+        Returns
+        -------
+        self : VAEEncoder
+            Unchanged if an error is raised.
+
+        Raises
+        ------
+        NotFittedError
+            If the encoder is not fitted: its fit decides names and shapes, one step is enough.
+        ValueError
+            If names or shapes differ from those of `weights_`, if a value is not finite, or if
+            the file holds other values than were saved.
+        safetensors.SafetensorError
+            If the file is no complete safetensors file.
+        """
+        check_is_fitted(self)
+        self.weights_ = read_weights(path, self.weights_)
+        return self
+
     def score_samples(self, X):
         """Evidence lower bound (ELBO) of each row.
 
@@ -575,20 +699,24 @@ class VAEEncoder(BaseEncoder):
 
     def _validate(self, X):
         check_is_fitted(self)
+        if not self.allow_missing and not self.is_bytes_:
+            plain = plain_array(self, X, np.float32)
+            if plain is not None:
+                return Rows(plain)
         return self._rows(X, reset=False)
 
     def _encode(self, X, mean, variance):
         module = self._module()
         for chunk, x in self._chunks(X, module):
             mean_x, log_variance = module.encode(x)
-            mean[chunk] = mean_x.cpu()
+            mean[chunk] = mean_x.numpy(force=True)
             if variance is not None:
-                variance[chunk] = log_variance.exp().cpu()
+                variance[chunk] = log_variance.exp().numpy(force=True)
 
     def _decode(self, Z, decode):
         X = np.empty((len(Z), self.n_features_in_), dtype=np.float32)
         for chunk, z in self._chunks(Rows(Z), self._module()):
-            X[chunk] = decode(z).cpu()
+            X[chunk] = decode(z).numpy(force=True)
         return X.reshape(-1, *self.feature_shape_)
 
     @staticmethod
@@ -597,6 +725,33 @@ class VAEEncoder(BaseEncoder):
         with torch.inference_mode():
             for chunk, rows in X.chunks(CHUNK_ROWS):
                 yield chunk, torch.from_numpy(rows).to(device)
+
+    def _sk_visual_block_(self):
+        """Put the components into the HTML representation, as soon as they are known.
+
+        scikit-learn falls back to a plain table if this raises, as it does before version 1.7.
+        """
+        from sklearn.utils._repr_html.estimator import _VisualBlock
+
+        components = {
+            name: getattr(self, f"{name}_", getattr(self, name))
+            for name in ("objective", "likelihood", "architecture")
+        }
+        shown = {k: v for k, v in components.items() if not (v is None or isinstance(v, str))}
+        if not shown:
+            return _VisualBlock("single", self, names=type(self).__name__, name_details=str(self))
+        return _VisualBlock(
+            "parallel",
+            list(shown.values()),
+            names=[f"{name}: {type(value).__name__}" for name, value in shown.items()],
+            name_details=[str(value) for value in shown.values()],
+        )
+
+    def __getstate__(self):
+        return pack_fitted(super().__getstate__())
+
+    def __setstate__(self, state):
+        super().__setstate__(unpack_fitted(state))
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "weights_")

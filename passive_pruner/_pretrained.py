@@ -15,7 +15,9 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from passive_pruner._base import BaseEncoder
+from passive_pruner._callbacks import fit_task
 from passive_pruner._codes import SAMPLED_SUFFIX
+from passive_pruner._dask import accepts_dask, first_and_others, is_dask
 from passive_pruner._runtimes import (
     load_onnx,
     load_torch,
@@ -35,6 +37,7 @@ _LARGEST_LOG_VARIANCE = 0.05
 _live: WeakKeyDictionary = WeakKeyDictionary()
 
 
+@accepts_dask
 class PretrainedEncoder(BaseEncoder):
     """Encoder whose posterior comes from a model that was trained elsewhere.
 
@@ -85,7 +88,7 @@ class PretrainedEncoder(BaseEncoder):
         Shape of one row of `X` as `encode` is given it, ``(n_features_in_,)`` for tables.
     n_features_in_ : int
         Number of values in a row.
-    feature_names_in_ : ndarray of shape (n_features_in_,), object
+    feature_names_in_ : ndarray of shape (`n_features_in_`,), object
         Names of the columns, if X has names that are all strings.
 
     See Also
@@ -164,7 +167,8 @@ class PretrainedEncoder(BaseEncoder):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features) or (n_samples, ...)
-            Numeric data: a table, or what else the model takes, such as images.
+            Numeric data: a table, or what else the model takes, such as images. Of a dask array
+            or DataFrame only the first block is read.
         y : None
             Ignored.
 
@@ -185,9 +189,11 @@ class PretrainedEncoder(BaseEncoder):
                 f"outputs={self.outputs!r} must name two outputs of encode, the mean and the "
                 f"{self.second_output}, or be None."
             )
-        with all_or_nothing(self):
+        with fit_task(self, X, y), all_or_nothing(self):
             vars(self).pop("n_components_", None)
             _live.pop(self, None)
+            if is_dask(X):
+                X, _ = first_and_others(X)
             X = self._rows(X, reset=True)
             self._refuse_draws()
             with self._encoder() as encode:

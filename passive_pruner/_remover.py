@@ -10,18 +10,26 @@ from sklearn.feature_selection import SelectorMixin
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from passive_pruner._callbacks import CallbackSupportMixin, fit_task
 from passive_pruner._codes import check_mean_names, codes_are_sampled
+from passive_pruner._dask import accepts_dask, is_dask, moments_of
+from passive_pruner._documentation import DocumentationLinkMixin
+from passive_pruner._state import VersionedState
 from passive_pruner._validation import all_or_nothing, plain_array, validate_numeric
 from passive_pruner.exceptions import PassiveUndeterminedWarning
 from passive_pruner.regime import CRITERIA, LatentMoments, report
 from passive_pruner.regime._criteria import STATISTICS
+from passive_pruner.regime._summary import is_decided, summarize
 
 # Halfway between the variance of a passive mean code, 0, and that of a passive draw, 1, which is
 # the posterior variance of a passive variable as well.
 _UNIT_LIKE = 0.5
 
 
-class PassiveVariableRemover(SelectorMixin, BaseEstimator):
+@accepts_dask
+class PassiveVariableRemover(
+    VersionedState, CallbackSupportMixin, DocumentationLinkMixin, SelectorMixin, BaseEstimator
+):
     """Remove the passive latent variables from the codes of a variational autoencoder.
 
     Under posterior collapse the posterior of a *passive* variable equals the prior N(0, 1) in
@@ -68,10 +76,11 @@ class PassiveVariableRemover(SelectorMixin, BaseEstimator):
     undetermined_ : bool
         Whether the given codes cannot show passive variables, see Warns.
     report_ : DataFrame
-        Evidence per latent variable, see :func:`passive_pruner.regime.report`.
+        Evidence per latent variable, see :func:`passive_pruner.regime.report`; and "decided",
+        whether two standard errors of the statistics would leave its type as it is.
     n_features_in_ : int
         Number of columns of X, variances included.
-    feature_names_in_ : ndarray of shape (n_features_in_,), object
+    feature_names_in_ : ndarray of shape (`n_features_in_`,), object
         Names of the columns, if X has names that are all strings.
 
     Warns
@@ -143,7 +152,9 @@ class PassiveVariableRemover(SelectorMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_components) or (n_samples, 2 * n_components)
-            Codes, followed by their posterior variances where the criterion needs them.
+            Codes, followed by their posterior variances where the criterion needs them. Of a
+            dask array or DataFrame only the moments of its blocks are brought together.
+            "entropy" needs data in memory.
         y : None
             Ignored.
 
@@ -157,10 +168,10 @@ class PassiveVariableRemover(SelectorMixin, BaseEstimator):
         ValueError
             If X is invalid, contradicts the criterion, or has no variable left to keep.
         """
-        with all_or_nothing(self):
+        with fit_task(self, X, y), all_or_nothing(self):
             for name in ("moments_", "variable_types_", "undetermined_"):
                 vars(self).pop(name, None)
-            self.partial_fit(X)
+            self._learn(X)
             self._get_support_mask()
         return self
 
@@ -187,43 +198,88 @@ class PassiveVariableRemover(SelectorMixin, BaseEstimator):
             If X is invalid, contradicts the criterion, or differs in its columns from the
             batches before.
         """
+        with fit_task(self, X, y), all_or_nothing(self):
+            self._learn(X)
+        return self
+
+    def _learn(self, X):
+        """Update moments and types with a batch."""
         if set(map(str, self.drop)) not in ({"passive"}, {"passive", "mixed"}):
             raise ValueError(
                 f"The 'drop' parameter of {type(self).__name__} must be ('passive',) or "
                 f"('passive', 'mixed'), got {self.drop!r} instead."
             )
-        with all_or_nothing(self):
-            first = not hasattr(self, "moments_")
+        first = not hasattr(self, "moments_")
+        if is_dask(X):
+            batch = moments_of(self, X, reset=first)
+        else:
             X = validate_numeric(self, X, dtype=[np.float64, np.float32], reset=first)
             batch = self._moments_of_batch(X)
-            self.moments_ = batch if first else self.moments_.merge(batch)
-            self.variable_types_ = CRITERIA[self.criterion](self.moments_, self.threshold)
-            self.undetermined_ = self._is_undetermined()
-            if self.undetermined_:
-                warnings.warn(
-                    "No variable looks passive, but every code has a variance above "
-                    f"{_UNIT_LIKE}, as draws from the posterior and standardised codes "
-                    "have in passive variables too. Pass mean codes and put scalers after this "
-                    'step, or let posterior variances decide: criterion="variance" with '
-                    "VAEEncoder(add_variance=True). If no variable is passive, those confirm it.",
-                    PassiveUndeterminedWarning,
-                    stacklevel=3,
-                )
-        return self
+        self.moments_ = batch if first else self.moments_.merge(batch)
+        self.variable_types_ = CRITERIA[self.criterion](self.moments_, self.threshold)
+        self.undetermined_ = self._is_undetermined()
+        if self.undetermined_:
+            warnings.warn(
+                "No variable looks passive, but every code has a variance above "
+                f"{_UNIT_LIKE}, as draws from the posterior and standardised codes "
+                "have in passive variables too. Pass mean codes and put scalers after this "
+                'step, or let posterior variances decide: criterion="variance" with '
+                "VAEEncoder(add_variance=True). If no variable is passive, those confirm it.",
+                PassiveUndeterminedWarning,
+                stacklevel=4,
+            )
 
     @property
     def report_(self):
         """DataFrame with the evidence for every latent variable."""
         check_is_fitted(self)
+        table = report(self.moments_, self.variable_types_, names=self._variable_names())
+        decided = is_decided(self.moments_, self.criterion, self.threshold)
+        table.insert(1, "decided", decided | (self.threshold == 0))
+        return table
+
+    def summary(self):
+        """Say how many variables have each type, why some were dropped, and what is uncertain.
+
+        Returns
+        -------
+        summary : str
+            Several lines. A variable is undecided if two standard errors of its statistics could
+            change its type, see :func:`passive_pruner.regime.standard_errors`.
+
+        Examples
+        --------
+        >>> from passive_pruner import PassiveVariableRemover
+        >>> from passive_pruner.datasets import make_posterior
+        >>> posterior, _ = make_posterior(["active", "passive", "active"], random_state=0)
+        >>> print(PassiveVariableRemover().fit(posterior.mean).summary())
+        3 latent variables in 1000 rows: 2 active, 0 mixed, 1 passive.
+        Rule: passive if Var(mu) <= 0.1, else active.
+        2 kept, 1 dropped:
+          1  passive  Var(mu) = ...
+        Undecided, as two standard errors (±) could change the type: none
+        """
+        check_is_fitted(self)
+        return summarize(
+            self.moments_,
+            self.variable_types_,
+            self._is_kept(),
+            criterion=self.criterion,
+            threshold=self.threshold,
+            names=self._variable_names(),
+        )
+
+    def _variable_names(self):
         names = getattr(self, "feature_names_in_", None)
-        if names is not None:
-            names = names[: self.moments_.n_components]
-        return report(self.moments_, self.variable_types_, names=names)
+        return None if names is None else names[: self.moments_.n_components]
+
+    def _is_kept(self):
+        return (self.threshold == 0) | ~np.isin(self.variable_types_, list(self.drop))
 
     def _get_support_mask(self):
         check_is_fitted(self)
         support = np.zeros(self.n_features_in_, dtype=bool)
-        kept = (self.threshold == 0) | ~np.isin(self.variable_types_, list(self.drop))
+        kept = self._is_kept()
         support[: len(kept)] = kept
         if not support.any():
             statistic = STATISTICS[self.criterion]
@@ -242,13 +298,14 @@ class PassiveVariableRemover(SelectorMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features_in_)
+        X : array-like of shape (n_samples, `n_features_in_`)
             Columns as in :meth:`fit`.
 
         Returns
         -------
         codes : ndarray of shape (n_samples, n_kept)
-            Codes of the variables that are kept.
+            Codes of the variables that are kept. For a dask collection a lazy one of the same
+            kind.
         """
         plain = plain_array(self, X, np.float64)
         return super().transform(X) if plain is None else self._transform(plain)

@@ -2,12 +2,15 @@
 
 import subprocess
 import sys
+from functools import reduce
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from passive_pruner import PassiveVariableRemover
 from passive_pruner.datasets import make_posterior
-from passive_pruner.regime import LatentMoments, report, variance
+from passive_pruner.regime import LatentMoments, report, standard_errors, variance
 
 NEEDS_VARIANCE = [
     "mean_of_variance",
@@ -16,6 +19,9 @@ NEEDS_VARIANCE = [
     "reliability",
     "max_correlation_sampled",
     "active_share",
+    "mean_of_variance_se",
+    "variance_of_variance_se",
+    "kl_se",
 ]
 
 
@@ -98,6 +104,96 @@ def test_lengths_must_fit(wrong):
         ValueError, match=f"{next(iter(wrong))} must have one entry per variable, 2"
     ):
         report(LatentMoments.from_batch([[1.0, 2.0]]), **arguments)
+
+
+@pytest.mark.parametrize("sampled", [False, True])
+def test_standard_errors_are_the_spread_over_samples(sampled):
+    n_samples = 200
+    posterior, _ = make_posterior(
+        ["active", "mixed", "rare", "passive"], n_samples * 2000, random_state=0
+    )
+    mean, var = posterior
+    if sampled:
+        noise = np.random.default_rng(0).standard_normal(mean.shape, dtype=np.float32)
+        mean = mean + np.sqrt(var) * noise
+    batches = zip(np.split(mean, n_samples), np.split(var, n_samples), strict=True)
+    moments = [LatentMoments.from_batch(m, v, sampled=sampled) for m, v in batches]
+    for name in standard_errors(moments[0]):
+        values = [getattr(m, name) for m in moments]
+        if sampled:  # those properties are cut off at 0, which makes passive variables vary less
+            of_draws = [m.sampled_covariance.diagonal() for m in moments]
+            if name == "variance_of_mean":
+                values = [v - m.mean_of_variance for v, m in zip(of_draws, moments, strict=True)]
+            elif name == "kl":
+                values = [
+                    (v + m.code_mean**2 - 1 - m.mean_of_log_variance) / 2
+                    for v, m in zip(of_draws, moments, strict=True)
+                ]
+        squares = [standard_errors(m)[name] ** 2 for m in moments]
+        ratio = np.sqrt(np.mean(squares, axis=0)) / np.std(values, axis=0)
+        np.testing.assert_allclose(ratio, 1, atol=0.2, err_msg=name)
+
+
+def test_standard_errors_of_merged_batches_are_those_of_all_rows(posterior):
+    whole = standard_errors(LatentMoments.from_batch(*posterior))
+    mean, var = posterior
+    order = np.argsort(mean[:, 0])  # batches that differ as much as they can
+    for cuts in ([1500], [1, 2, 2999], range(1, 3000)):
+        batches = zip(np.split(mean[order], cuts), np.split(var[order], cuts), strict=True)
+        merged = reduce(LatentMoments.merge, (LatentMoments.from_batch(*b) for b in batches))
+        for name, value in standard_errors(merged).items():
+            np.testing.assert_allclose(value, whole[name], rtol=1e-9, err_msg=name)
+
+
+def test_more_rows_than_standard_errors_need():
+    posterior, _ = make_posterior(["active", "rare", "passive"], 40_000, random_state=0)
+    few = [part[:4000] for part in posterior]
+    many, few = (standard_errors(LatentMoments.from_batch(*p)) for p in (posterior, few))
+    for name in many:
+        np.testing.assert_allclose(many[name], few[name] / np.sqrt(10), rtol=0.2)
+
+
+@pytest.mark.parametrize("criterion", ["active_units", "variance", "kl"])
+def test_a_variable_is_undecided_near_the_threshold_and_decided_far_from_it(criterion):
+    posterior, _ = make_posterior(["passive"] * 2, random_state=0)
+    mean, var = (part.astype(np.float64) for part in posterior)
+    statistic = {"active_units": "variance_of_mean", "kl": "kl", "variance": "mean_of_variance"}
+    moments = LatentMoments.from_batch(mean, var)
+    value = getattr(moments, statistic[criterion])[0]
+    error = standard_errors(moments)[statistic[criterion]][0]
+    codes = mean if criterion == "active_units" else np.hstack([mean, var])
+    for distance, decided in [(-3, True), (-1, False), (1, False), (3, True)]:
+        bound = value + distance * error
+        threshold = 1 - bound if criterion == "variance" else bound
+        remover = PassiveVariableRemover(criterion=criterion, threshold=threshold)
+        table = remover.partial_fit(codes).report_
+        assert table["decided"][0] == decided
+        kept_or_dropped, _, listed = remover.summary().partition("Undecided")
+        assert ("\n  0" in listed) != decided
+        assert ("\n  0" in kept_or_dropped) == (table["type"][0] == "passive")
+
+
+def test_summary_says_what_why_and_how_surely(posterior):
+    names = [f"code{i}" for i in range(4)] + [f"code{i}_variance" for i in range(4)]
+    X = pd.DataFrame(np.hstack(posterior), columns=names)
+    remover = PassiveVariableRemover(criterion="variance").fit(X)
+    first, rule, outcome, *dropped, last = remover.summary().splitlines()
+    assert first == "4 latent variables in 3000 rows: 1 active, 1 mixed, 2 passive."
+    assert "|E[s2] - 1| <= 0.1" in rule
+    assert outcome == "2 kept, 2 dropped:"
+    assert [line.split()[:2] for line in dropped] == [["code1", "passive"], ["code2", "passive"]]
+    error = remover.report_["mean_of_variance_se"]["code2"]
+    assert f"E[s2] = 0.998 ± {error:.1g}," in dropped[1]
+    assert last == "Undecided, as two standard errors (±) could change the type: none"
+
+
+def test_summary_where_nothing_is_decided(posterior):
+    remover = PassiveVariableRemover(threshold=0).fit(posterior.mean)
+    assert remover.summary().endswith("All are kept: a threshold of 0 drops nothing.")
+    assert remover.report_["decided"].all()
+    remover = PassiveVariableRemover(criterion="entropy").fit(posterior.mean)
+    assert remover.summary().endswith("How sure: there is no standard error for this criterion.")
+    assert not remover.report_["decided"].any()
 
 
 def test_regime_imports_numpy_alone():

@@ -149,7 +149,7 @@ class FactorImages:
 
         Returns
         -------
-        images : ndarray of shape (n, *image_shape)
+        images : ndarray of shape (n, ...)
             The same as indexing with ``indices_of(factors)``.
 
         Raises
@@ -192,7 +192,7 @@ class FactorImages:
 
         Returns
         -------
-        images : ndarray of shape (n, *image_shape)
+        images : ndarray of shape (n, ...)
         factors : ndarray of shape (n, n_factors), int64
         """
         factors = self.sample_factors(n, random_state)

@@ -7,10 +7,10 @@ alone. An :class:`~passive_pruner.vae.MLP` is written from its numpy weights; ot
 likelihoods of your own, go through :func:`torch.onnx.export`, which needs the operator set 18 or
 later.
 
-Codes are computed in float32 as in :meth:`VAEEncoder.transform`, and cast back to float64 where
-the inputs of the graph are float64, which the steps after it expect. What the estimators validate
-is not validated by a graph: NaN without `allow_missing` gives NaN, and numbers beyond float32
-infinity.
+Codes are computed in float32 as in :meth:`~passive_pruner.VAEEncoder.transform`, and cast back to
+float64 where the inputs of the graph are float64, which the steps after it expect. What the
+estimators validate is not validated by a graph: NaN without `allow_missing` gives NaN, and
+numbers beyond float32 infinity.
 
 Examples
 --------

@@ -4,5 +4,16 @@ from passive_pruner.regime._compare import compare
 from passive_pruner.regime._criteria import CRITERIA, active_units, entropy, kl, variance
 from passive_pruner.regime._moments import LatentMoments
 from passive_pruner.regime._report import report
+from passive_pruner.regime._spread import standard_errors
 
-__all__ = ["CRITERIA", "LatentMoments", "active_units", "entropy", "kl", "report", "variance"]
+__all__ = [
+    "CRITERIA",
+    "LatentMoments",
+    "active_units",
+    "compare",
+    "entropy",
+    "kl",
+    "report",
+    "standard_errors",
+    "variance",
+]

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from passive_pruner.regime._spread import merge_row_moments, row_moments
+
 # Numbers in the float64 working copy of some rows: half a MiB, so that it stays in the cache
 # between the passes over it, and the memory on top of the input does not depend on their number.
 _BUFFER_SIZE = 2**16
@@ -60,6 +62,9 @@ class LatentMoments:
         Variance of the normal distribution that has the differential entropy h of the codes,
         exp(2 h) / (2 pi e) [2]_, NaN unless it was asked for; never above the variance of the codes
         but for the error of the estimate. No sum over rows, it is lost by :meth:`merge`.
+    row_moments : ndarray of shape (3, 4, n_components)
+        For standard errors: mean and central moments of order 2 to 4, over at most 4096 rows of
+        every batch, of the codes, the posterior variances and the divergence.
 
     See Also
     --------
@@ -112,6 +117,7 @@ class LatentMoments:
     mean_of_log_variance: np.ndarray
     active_share: np.ndarray
     entropy_power: np.ndarray
+    row_moments: np.ndarray
 
     def __post_init__(self):
         for value in vars(self).values():
@@ -160,7 +166,8 @@ class LatentMoments:
                 "drop or impute these rows first."
             )
         if variance is None:
-            of_variance = tuple(np.full_like(origin, np.nan) for _ in range(4))
+            unknown = np.full_like(origin, np.nan)
+            of_variance = (unknown, unknown, unknown, unknown)
         else:
             of_variance = _variance_moments(mean.shape, _as_matrix("variance", variance))
         entropy_power = np.full_like(origin, np.nan)
@@ -169,7 +176,22 @@ class LatentMoments:
             from passive_pruner.metrics import mean_entropy
 
             entropy_power = np.exp(2 * mean_entropy(mean)) / (2 * np.pi * np.e)
-        return cls(len(mean), bool(sampled), origin, offset, scatter, *of_variance, entropy_power)
+        spread = row_moments(
+            mean,
+            None if variance is None else np.asarray(variance),
+            sampled=sampled,
+            smallest_variance=float(_SMALLEST_VARIANCE),
+        )
+        return cls(
+            len(mean),
+            bool(sampled),
+            origin,
+            offset,
+            scatter,
+            *of_variance,
+            entropy_power,
+            spread,
+        )
 
     def merge(self, other: LatentMoments) -> LatentMoments:
         """Moments of the rows of both, in any order and grouping up to float64 rounding.
@@ -211,6 +233,9 @@ class LatentMoments:
             + other.variance_scatter
             + between * shift["mean_of_variance"] ** 2,
             entropy_power=np.full_like(self.entropy_power, np.nan),
+            row_moments=merge_row_moments(
+                self.row_moments, self.n_samples, other.row_moments, other.n_samples
+            ),
             **{name: getattr(self, name) + weight * shift[name] for name in _MEANS},
         )
 
@@ -287,7 +312,9 @@ def _as_matrix(name: str, x: ArrayLike) -> np.ndarray:
     return x
 
 
-def _variance_moments(shape: tuple[int, ...], variance: np.ndarray) -> tuple[np.ndarray, ...]:
+def _variance_moments(
+    shape: tuple[int, ...], variance: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Mean, scatter, mean logarithm and active share of the columns of `variance`."""
     if variance.shape != shape:
         raise ValueError(

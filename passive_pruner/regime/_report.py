@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from passive_pruner.regime._moments import LatentMoments
+from passive_pruner.regime._spread import standard_errors
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,28 +31,32 @@ def report(
     Returns
     -------
     report : DataFrame with one row per variable, index "variable"
-        All columns but the first are float64, with population variances (ddof=0). Those marked *
+        All columns but the first are float64, with population variances (ddof=0). Those marked †
         are NaN if the moments have no posterior variances.
 
         ``type``
             The given type.
         ``variance_of_mean``
             Variance of the posterior mean over rows.
-        ``mean_of_variance`` *, ``variance_of_variance`` *
+        ``mean_of_variance`` †, ``variance_of_variance`` †
             Mean and variance of the posterior variance s2 over rows.
-        ``kl`` *
+        ``kl`` †
             Mean divergence of the posterior from the prior, in nats.
-        ``reliability`` *
+        ``reliability`` †
             Share of the variance of the sampled code that is variance of the mean.
         ``max_correlation_mean``
             Largest absolute correlation of the mean code with that of another variable. NaN if
             the moments are those of sampled codes, from which it cannot be told: for a passive
             variable it would be noise divided by noise.
-        ``max_correlation_sampled`` *
+        ``max_correlation_sampled`` †
             The same for the sampled codes.
-        ``active_share`` *
+        ``active_share`` †
             Fraction of rows in which s2 < 0.5. A variable that few rows use looks passive on
             average; here it does not.
+        ``variance_of_mean_se``, ``mean_of_variance_se`` †
+            Standard errors of these statistics, see :func:`standard_errors`.
+        ``variance_of_variance_se`` †, ``kl_se`` †
+            The same.
 
     Raises
     ------
@@ -99,6 +104,7 @@ def report(
             "max_correlation_mean": correlation_mean,
             "max_correlation_sampled": _max_correlation(moments.sampled_covariance),
             "active_share": moments.active_share,
+            **{f"{name}_se": error for name, error in standard_errors(moments).items()},
         },
         index=pd.Index(range(moments.n_components) if names is None else names, name="variable"),
     )

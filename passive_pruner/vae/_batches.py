@@ -1,6 +1,6 @@
 """Batches of rows for the network, from data that is never converted or copied as a whole."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
 
@@ -59,6 +59,37 @@ class Rows:
             chunk = slice(start, min(start + size, len(self)))
             yield chunk, self[chunk]
 
+    def parts(
+        self, rows: np.ndarray, rng: np.random.RandomState
+    ) -> Iterator[tuple["Rows", np.ndarray]]:
+        """Yield the tables, with the numbers of their rows, that one pass over `rows` reads."""
+        yield self, rows
+
+
+class BlockedRows(Rows):
+    """The first block of a table whose other blocks are read again in every pass over the rows.
+
+    All methods but :meth:`parts` see the first block alone.
+
+    Parameters
+    ----------
+    first : Rows
+        The first block.
+    others : list of callables without arguments
+        Each reads a block and returns its `Rows`, or None if it is empty. One at a time is kept.
+    """
+
+    def __init__(self, first: Rows, others: list[Callable[[], Rows | None]]):
+        vars(self).update(vars(first))
+        self._others = others
+
+    def parts(self, rows, rng):
+        """Yield `rows` of the first block and all rows of the others, in a new order of blocks."""
+        for number in rng.permutation(1 + len(self._others)):
+            block = self if number == 0 else self._others[number - 1]()
+            if block is not None:
+                yield block, rows if number == 0 else np.arange(len(block))
+
 
 def permuted_batches(
     X: Rows, rows: np.ndarray, batch_size: int, rng: np.random.RandomState
@@ -69,12 +100,13 @@ def permuted_batches(
     none where there are fewer rows than `batch_size`, and a last batch of a single row breaks
     batch normalisation.
     """
-    n_batches = -(-len(rows) // batch_size)
-    bounds = np.linspace(0, len(rows), n_batches + 1).astype(int)
     while True:
-        order = rng.permutation(rows)
-        for start, stop in pairwise(bounds):
-            yield torch.from_numpy(X[order[start:stop]])
+        for part, numbers in X.parts(rows, rng):
+            n_batches = -(-len(numbers) // batch_size)
+            bounds = np.linspace(0, len(numbers), n_batches + 1).astype(int)
+            order = rng.permutation(numbers)
+            for start, stop in pairwise(bounds):
+                yield torch.from_numpy(part[order[start:stop]])
 
 
 def flat_images(X, image_shape: tuple[int, ...]):

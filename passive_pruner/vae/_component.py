@@ -4,8 +4,10 @@ from typing import ClassVar
 
 from sklearn.base import BaseEstimator, clone
 
+from passive_pruner._documentation import DocumentationLinkMixin
 
-class Component(BaseEstimator):
+
+class Component(DocumentationLinkMixin, BaseEstimator):
     """A part of a variational autoencoder that is described by plain constructor parameters.
 
     It has `get_params` and `set_params`, so grids reach inside, and it never holds a tensor:

@@ -156,9 +156,14 @@ def seeded_torch(seed: int, device: torch.device):
     """Seed torch's global generators for the block, and put them back after it."""
     cuda = device.type == "cuda"
     with torch.random.fork_rng(devices=[device.index or 0] if cuda else []):
-        # torch.manual_seed would also reseed the generators of devices that are not forked.
-        torch.default_generator.manual_seed(seed)
-        if cuda:
-            with torch.cuda.device(device):
-                torch.cuda.manual_seed(seed)
+        seed_torch(seed, device)
         yield
+
+
+def seed_torch(seed: int, device: torch.device) -> None:
+    """Seed the generators that :func:`seeded_torch` puts back."""
+    # torch.manual_seed would also reseed the generators of devices that are not forked.
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(seed)

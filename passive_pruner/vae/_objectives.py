@@ -268,9 +268,10 @@ class FactorVAE(Objective):
 
     Notes
     -----
-    The discriminator is not part of the fitted model. :meth:`VAEEncoder.fit` starts a new one,
-    with `warm_start` as well; :meth:`VAEEncoder.partial_fit` goes on with that of the last call
-    as it does with the state of its optimiser, unless the encoder was copied or loaded meanwhile.
+    The discriminator is not part of the fitted model. :meth:`~passive_pruner.VAEEncoder.fit`
+    starts a new one, with `warm_start` as well; :meth:`~passive_pruner.VAEEncoder.partial_fit`
+    goes on with that of the last call as it does with the state of its optimiser, unless the
+    encoder was copied or loaded meanwhile.
 
     The history records "total_correlation", the discriminator's estimate. It starts at 0, when
     the discriminator knows nothing, and is too small as long as that is still learning.

@@ -9,14 +9,23 @@ from typing import Any
 import numpy as np
 import torch
 from skorch import NeuralNet
-from skorch.callbacks import EarlyStopping, EpochTimer, PrintLog
+from skorch.callbacks import EarlyStopping, EpochTimer
 from torch import nn
 
 from passive_pruner.exceptions import DivergenceWarning, TrainingInterruptedWarning
 from passive_pruner.vae._batches import Rows, permuted_batches
 from passive_pruner.vae._discriminator import Discriminator
+from passive_pruner.vae._distributed import (
+    agree_on_steps,
+    average_gradients,
+    mean_over_processes,
+    n_processes,
+    own_seed,
+    share_state,
+)
 from passive_pruner.vae._fast import FastStep
-from passive_pruner.vae._module import VAE
+from passive_pruner.vae._log import TrainingLog
+from passive_pruner.vae._module import VAE, seed_torch
 from passive_pruner.vae._objectives import Objective, kl_divergence
 
 # Gradient steps between two evaluations. An epoch in steps instead of passes over the data makes
@@ -121,8 +130,8 @@ class VAENet(NeuralNet):
 
     @property
     def _default_callbacks(self):
-        ignored = ["mean_of_variance", "variance_of_mean"]
-        return [("timer", EpochTimer()), ("print_log", PrintLog(keys_ignored=ignored))]
+        log = [("log", TrainingLog())] if self.verbose else []
+        return [("timer", EpochTimer()), *log]
 
     def get_dataset(self, X, y=None):
         """Batches are made by :func:`permuted_batches`; there is no data set to build."""
@@ -141,6 +150,7 @@ class VAENet(NeuralNet):
         for x in islice(iterator, min(EPOCH_STEPS, n_left)):
             step_fn(x)
         self.history.record("step", self.step_)
+        share_state(self.module_)  # what a forward pass counts, such as the means of batch norm
         for key, value in self.evaluate().items():
             self.history.record(key, value)
 
@@ -173,14 +183,15 @@ class VAENet(NeuralNet):
         mean, log_variance = codes["mean"], codes["log_variance"]
         kl = kl_divergence(mean, log_variance)
         finite = torch.stack([p.isfinite().all() for p in self.module_.parameters()]).all()
-        values = torch.stack([reconstruction, kl, regularizer]).tolist()
+        values = mean_over_processes(torch.stack([reconstruction, kl, regularizer])).tolist()
         if not (finite.item() and np.isfinite(values).all()):
             raise FloatingPointError
         reconstruction, kl, regularizer = values
         parts = self.criterion_.objective.parts(**codes, step=self.step_)
-        variance_of_mean = mean.var(dim=0, correction=0).cpu().numpy()
+        variance_of_mean = mean_over_processes(mean.var(dim=0, correction=0)).cpu().numpy()
+        mean_of_variance = mean_over_processes(log_variance.exp().mean(dim=0)).cpu().numpy()
         return {
-            **{name: float(value) for name, value in parts.items()},
+            **{k: float(mean_over_processes(value, self.device)) for k, value in parts.items()},
             "elbo": -reconstruction - kl,
             "reconstruction": reconstruction,
             "kl": kl,
@@ -188,7 +199,7 @@ class VAENet(NeuralNet):
             "objective": reconstruction + regularizer,
             "n_active": int((variance_of_mean > ACTIVITY_THRESHOLD).sum()),
             "variance_of_mean": variance_of_mean,
-            "mean_of_variance": log_variance.exp().mean(dim=0).cpu().numpy(),
+            "mean_of_variance": mean_of_variance,
         }
 
 
@@ -233,6 +244,7 @@ def train(
     verbose: bool,
     kl_warmup_steps: int = 0,
     optimizer_state: dict[str, Any] | None = None,
+    on_epoch_begin: Callable[[], None] = lambda: None,
     on_epoch: Callable[[dict[str, Any]], bool] = lambda record: False,
 ) -> Training:
     """Train `module` in place, with every random draw from `seed`.
@@ -258,13 +270,16 @@ def train(
     tol : float
         In nats per row.
     seed : int
-        Seed of batches and noise. The caller forks torch's global generator.
+        Seed of batches and noise. The caller forks torch's global generator. Each process of a
+        process group draws its own from it.
     verbose : bool
         Whether to print one line per epoch.
     kl_warmup_steps : int, default=0
         As in :class:`VAEEncoder`.
     optimizer_state : dict or None, default=None
         State of the optimisers, and of the discriminator, to continue with.
+    on_epoch_begin : callable, optional
+        Called before every epoch.
     on_epoch : callable, optional
         Called with the record of every epoch; returning True ends training.
 
@@ -290,6 +305,19 @@ def train(
             sink=lambda text: None,
         )
     module.to(device).eval()  # so that batch normalisation does not count the evaluation rows
+    if n_processes() > 1:
+        n_steps = agree_on_steps(
+            n_steps,
+            module,
+            first_step=first_step,
+            patience=patience,
+            tol=tol,
+            learning_rate=learning_rate,
+            kl_warmup_steps=kl_warmup_steps,
+        )
+        share_state(module)
+        seed = own_seed(seed)
+        seed_torch(seed, device)
     x_eval = torch.from_numpy(X[eval_rows]).to(device)
     with torch.no_grad():
         noise = torch.randn_like(module.encode(x_eval)[0])
@@ -319,12 +347,18 @@ def train(
         net.set_params(lr=learning_rate)
         if discriminator:
             discriminator.load_state_dict(optimizer_state["discriminator"])
+    if n_processes() > 1:
+        net.optimizer_.register_step_pre_hook(average_gradients)
+        if discriminator:
+            share_state(discriminator.network)
+            discriminator.optimizer.register_step_pre_hook(average_gradients)
     batches = permuted_batches(X, rows, batch_size, np.random.RandomState(seed))
 
     result = Training()
     diverged = False
     net.notify("on_train_begin")
     while net.step_ < first_step + n_steps:
+        on_epoch_begin()
         last_finite = {name: value.clone() for name, value in module.state_dict().items()}
         try:
             net.fit_loop(batches, epochs=1)
@@ -345,7 +379,8 @@ def train(
             # skorch's EarlyStopping stops by the exception that Ctrl-C raises.
             converged = stopper is not None and stopper.misses_ == stopper.patience
             if not converged:
-                if not result.history:
+                # The other processes would wait for gradients that do not come.
+                if not result.history or n_processes() > 1:
                     raise
                 warnings.warn(
                     f"Training was interrupted after {len(result.history)} epochs; the model "
@@ -356,7 +391,10 @@ def train(
                 break
         result.history.append(_record(net))
         result.n_steps = net.step_
-        if on_epoch(result.history[-1]) or (stopper and stopper.misses_ == stopper.patience):
+        stop = on_epoch(result.history[-1])
+        # One process that is told to stop stops all of them.
+        stop = mean_over_processes(float(stop), device) > 0
+        if stop or (stopper and stopper.misses_ == stopper.patience):
             break
     net.notify("on_train_end")
     if not diverged:  # a NaN in the averages of Adam would stay in them

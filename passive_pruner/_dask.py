@@ -1,0 +1,238 @@
+"""Estimators on dask arrays and DataFrames: lazy transforms, fits that read blocks of rows.
+
+Nothing here imports dask before it is given a dask collection.
+"""
+
+import threading
+from functools import wraps
+
+import numpy as np
+from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
+
+from passive_pruner._validation import seed_from, validate_numeric
+
+# Moments that one task of the reduction adds up.
+FAN_IN = 16
+
+_NO_ROWS = "Found a dask collection without rows while at least 1 row is required."
+
+# Blocks pass through a network one at a time in each process, whatever threads the scheduler uses:
+# torch has threads of its own, and a module that is put in eval mode and back is not shared safely.
+_one_at_a_time = threading.Lock()
+
+
+def is_dask(X) -> bool:
+    """Whether `X` is a dask array or DataFrame."""
+    return type(X).__module__.startswith(("dask.array", "dask.dataframe", "dask_expr"))
+
+
+def accepts_dask(cls):
+    """Class decorator: `transform`, `fit_transform` and `inverse_transform` stay lazy on dask.
+
+    It acts outside of scikit-learn's wrapper of these methods, which for ``set_output`` would turn
+    a lazy result into a DataFrame in memory.
+    """
+    lazy = {
+        "transform": _transform,
+        "fit_transform": _fit_transform,
+        "inverse_transform": _inverse_transform,
+    }
+    for name, on_dask in lazy.items():
+        if hasattr(cls, name):
+            setattr(cls, name, _dispatched(getattr(cls, name), on_dask))
+    return cls
+
+
+def _dispatched(method, on_dask):
+    @wraps(method)
+    def dispatched(self, *args, **kwargs):
+        X = next(iter((*args, *kwargs.values())), None)
+        return (on_dask if is_dask(X) else method)(self, *args, **kwargs)
+
+    return dispatched
+
+
+def blocks_of(X):
+    """Blocks of rows of a dask collection, each with all columns, as delayed objects."""
+    if hasattr(X, "rechunk"):
+        X = _whole_rows(X)
+        return list(X.to_delayed().ravel())
+    return list(X.to_delayed())
+
+
+def _whole_rows(X):
+    """Rechunk a dask array so that no block has a part of a row."""
+    return X.rechunk(dict.fromkeys(range(1, X.ndim), -1))
+
+
+def values_of(X):
+    """Yield the blocks of rows of `X` that are not empty, in memory one after the other."""
+    return _values(blocks_of(X))
+
+
+def _values(blocks):
+    found = False
+    for block in blocks:
+        value = block.compute()
+        if value.shape[0]:
+            found = True
+            yield value
+    if not found:
+        raise ValueError(_NO_ROWS)
+
+
+def first_and_others(X):
+    """Return the first block of rows that is not empty, in memory, and those after it, delayed."""
+    blocks = iter(blocks_of(X))
+    return next(_values(blocks)), list(blocks)
+
+
+def moments_of(remover, X, *, reset):
+    """Moments of the rows of a dask collection, by a tree reduction over its blocks.
+
+    Parameters
+    ----------
+    remover : PassiveVariableRemover
+        Reads the blocks; told the names and the number of the columns if `reset`.
+    X : dask array or DataFrame of shape (n_samples, n_features)
+        Codes. Only moments leave the workers.
+    reset : bool
+        Whether this is the first data that the remover sees.
+
+    Returns
+    -------
+    moments : LatentMoments
+    """
+    from dask import delayed
+
+    if remover.criterion == "entropy":
+        raise ValueError(
+            "criterion='entropy' needs all rows at once, but a dask collection comes in blocks, "
+            "whose entropies cannot be added up. Pass codes.compute(), or use another criterion."
+        )
+    validate_data(remover, _columns(X), reset=reset, skip_check_array=True)
+    shared, moments_of_block, merge = delayed(remover), delayed(_moments_of_block), delayed(_merge)
+    level = [moments_of_block(shared, block) for block in blocks_of(X)]
+    while len(level) > 1:
+        level = [merge(level[i : i + FAN_IN]) for i in range(0, len(level), FAN_IN)]
+    (moments,) = level
+    moments = moments.compute()
+    if moments is None:
+        raise ValueError(_NO_ROWS)
+    return moments
+
+
+def _moments_of_block(remover, block):
+    if not block.shape[0]:
+        return None
+    block = _named_as_fitted(remover, block)
+    X = validate_numeric(remover, block, dtype=[np.float64, np.float32], reset=False)
+    return remover._moments_of_batch(X)
+
+
+def _merge(moments):
+    merged = None
+    for batch in moments:
+        if batch is not None:
+            merged = batch if merged is None else merged.merge(batch)
+    return merged
+
+
+def _columns(X):
+    """Return what tells names and number of the columns without data."""
+    return getattr(X, "_meta", X) if hasattr(X, "columns") else X
+
+
+def _named_as_fitted(estimator, block):
+    """Give a block names if and only if the estimator knows names.
+
+    The whole collection was compared with them before, with the warnings that belong to it.
+    """
+    names = getattr(estimator, "feature_names_in_", None)
+    if names is None:
+        return block.to_numpy() if hasattr(block, "columns") else block
+    import pandas as pd
+
+    return pd.DataFrame(block, columns=names) if isinstance(block, np.ndarray) else block
+
+
+def _transform(self, X):
+    check_is_fitted(self)
+    if X.ndim == 2:
+        validate_data(self, _columns(X), reset=False, skip_check_array=True)
+    seed = seed_from(self.random_state) if getattr(self, "output", "") == "sampled" else None
+    names = self.get_feature_names_out(getattr(X, "columns", None))
+    return _map_rows(X, _transform_block, self, (len(names),), names, seed)
+
+
+def _fit_transform(self, X, y=None):
+    return self.fit(X).transform(X)
+
+
+def _inverse_transform(self, X):
+    check_is_fitted(self)
+    shape = getattr(self, "feature_shape_", (self.n_features_in_,))
+    if hasattr(X, "columns") and len(shape) > 1:
+        raise ValueError(
+            f"Decoded rows have shape {shape}, which the columns of a DataFrame cannot hold: pass "
+            "codes as an array, for example codes.to_dask_array(lengths=True)."
+        )
+    return _map_rows(X, _inverse_block, self, shape, _check_feature_names_in(self))
+
+
+def _transform_block(estimator, block, number, seed):
+    block = _named_as_fitted(estimator, block)
+    if seed is None:
+        return estimator.transform(block)
+    # With the seed alone every block would be given the same noise.
+    return estimator._codes(block, (seed, number))
+
+
+def _inverse_block(estimator, block, number):
+    return estimator.inverse_transform(block)
+
+
+def _map_rows(X, function, estimator, shape, names, *args):
+    """Map `function` over the blocks of rows of `X`, where every row comes out in `shape`."""
+    import pandas as pd
+    from dask import delayed
+
+    # Selectors keep the type of the numbers, encoders compute in float32.
+    encodes = hasattr(estimator, "n_components_")
+    shared = delayed(estimator)
+    if hasattr(X, "columns"):
+        dtype = np.float32 if encodes else np.result_type(*X.dtypes)
+        meta = pd.DataFrame(np.empty((0, len(names)), dtype), columns=names, index=X._meta.index)
+        return X.map_partitions(
+            _partition, shared, function, meta, args, meta=meta, enforce_metadata=False
+        )
+    dtype = np.dtype(np.float32) if encodes else X.dtype
+    n_axes = 1 + len(shape)
+    return _whole_rows(X).map_blocks(
+        _block,
+        shared,
+        function,
+        shape,
+        dtype,
+        args,
+        chunks=(X.chunks[0], *((size,) for size in shape)),
+        drop_axis=list(range(n_axes, X.ndim)),
+        new_axis=list(range(X.ndim, n_axes)),
+        dtype=dtype,
+        meta=np.empty((0,) * n_axes, dtype),
+    )
+
+
+def _block(block, estimator, function, shape, dtype, args, block_id=None):
+    if not len(block):
+        return np.empty((0, *shape), dtype)
+    with _one_at_a_time:
+        return np.asarray(function(estimator, block, block_id[0], *args))
+
+
+def _partition(block, estimator, function, meta, args, partition_info=None):
+    if not len(block):
+        return meta
+    with _one_at_a_time:
+        values = function(estimator, block, partition_info["number"], *args)
+    return type(meta)(np.asarray(values), index=block.index, columns=meta.columns)

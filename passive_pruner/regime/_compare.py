@@ -1,0 +1,191 @@
+"""What changed in a latent space between two data sets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from passive_pruner.regime._criteria import CRITERIA, STATISTICS
+from passive_pruner.regime._moments import LatentMoments
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def compare(
+    then: LatentMoments,
+    now: LatentMoments,
+    *,
+    threshold: float = 0.1,
+    criterion: str = "active_units",
+    names: Sequence[str] | None = None,
+) -> pd.DataFrame:
+    """Types and drift of every latent variable between two data sets.
+
+    A passive variable that becomes active, or drift of many standard errors, is a sign of data
+    that the encoder was not trained on.
+
+    Parameters
+    ----------
+    then : LatentMoments
+        Moments of the data to compare with, for example ``moments_`` of a fitted
+        :class:`~passive_pruner.PassiveVariableRemover`.
+    now : LatentMoments
+        Moments of the codes that the same encoder gives to other data.
+    threshold : float, default=0.1
+        As in :class:`~passive_pruner.PassiveVariableRemover`.
+    criterion : {"active_units", "entropy", "kl", "variance"}, default="active_units"
+        As in :class:`~passive_pruner.PassiveVariableRemover`; the moments must hold what it reads.
+    names : array-like of shape (n_components,), str, default=None
+        Names of the variables. By default they are numbered from 0.
+
+    Returns
+    -------
+    comparison : DataFrame with one row per variable, index "variable"
+        ``type_then``, ``type_now``
+            Types by the criterion.
+        ``changed``
+            Whether they differ.
+        ``drift``
+            Symmetric Kullback-Leibler divergence between the normal distributions that have the
+            mean and the variance of the codes, in nats; see Notes. Near 0, an unbiased estimate
+            can be negative.
+        ``standard_error``
+            Of `drift`, in nats, if the codes are normal.
+        ``<statistic>_then``, ``<statistic>_now``
+            What the threshold is compared with: "variance_of_mean", "entropy_power", "kl" or
+            "mean_of_variance", by the criterion.
+
+    Raises
+    ------
+    ValueError
+        If the two differ in the number of variables, in whether their codes are sampled or in
+        whether variances are known, if one has fewer than four rows, if `criterion` is none of
+        those above, or if `names` has another length.
+
+    Notes
+    -----
+    The drift of a variable from N(m0, v0) to N(m1, v1) is the divergence of Jeffreys [1]_, the
+    sum of both Kullback-Leibler divergences::
+
+        J = (v0 / v1 + v1 / v0 - 2 + (m1 - m0)^2 (1 / v0 + 1 / v1)) / 2
+
+    The codes are those that were given: means, or draws if the moments are sampled. `drift` is an
+    unbiased estimate for independent normal codes: without the correction, equal distributions
+    would show a drift of 2 (1 / n_then + 1 / n_now) on average.
+
+    The standard error comes from the delta method at second order [2]_, with the variances of
+    normal moments: v / n of a mean and 2 / n of the logarithm of a variance. The first order alone
+    vanishes where there is no drift. Codes with heavy tails, such as those of mixed variables,
+    have a larger error than this one.
+
+    `changed` has no error margin: a variable whose statistic is at the threshold can change by
+    chance.
+
+    References
+    ----------
+    .. [1] H. Jeffreys, "An Invariant Form for the Prior Probability in Estimation Problems",
+       Proceedings of the Royal Society A 186, 1946. Also S. Kullback and R. A. Leibler, "On
+       Information and Sufficiency", Annals of Mathematical Statistics 22, 1951, equation 2.6.
+    .. [2] G. W. Oehlert, "A Note on the Delta Method", The American Statistician 46(1), 1992.
+
+    Examples
+    --------
+    >>> from passive_pruner.datasets import make_posterior
+    >>> from passive_pruner.regime import LatentMoments, compare
+    >>> posterior, _ = make_posterior(["active", "passive"], random_state=0)
+    >>> then = LatentMoments.from_batch(posterior.mean)
+    >>> now = LatentMoments.from_batch(posterior.mean * [1, 10])
+    >>> compare(then, now)[["type_then", "type_now", "changed", "drift"]].round(1)
+             type_then type_now  changed  drift
+    variable
+    0           active   active    False   -0.0
+    1          passive   active     True   49.1
+    """
+    import pandas as pd
+
+    _check(then, now, criterion, names)
+    rule, statistic = CRITERIA[criterion], STATISTICS[criterion]
+    type_then, type_now = rule(then, threshold), rule(now, threshold)
+    drift, standard_error = _drift(then, now)
+    return pd.DataFrame(
+        {
+            "type_then": type_then,
+            "type_now": type_now,
+            "changed": type_then != type_now,
+            "drift": drift,
+            "standard_error": standard_error,
+            f"{statistic}_then": getattr(then, statistic),
+            f"{statistic}_now": getattr(now, statistic),
+        },
+        index=pd.Index(range(then.n_components) if names is None else names, name="variable"),
+    )
+
+
+def _check(then, now, criterion, names):
+    if then._kind != now._kind:
+        raise ValueError(
+            f"Cannot compare moments of {then._kind} with moments of {now._kind}: "
+            "both must come from the same encoder with the same output."
+        )
+    n_samples = min(then.n_samples, now.n_samples)
+    if n_samples < 4:
+        raise ValueError(
+            f"A comparison needs moments of at least 4 rows each, got {n_samples}; merge the "
+            "moments of several batches with LatentMoments.merge."
+        )
+    if criterion not in CRITERIA:
+        raise ValueError(f"criterion must be one of {sorted(CRITERIA)}, got {criterion!r}.")
+    if names is not None and len(names) != then.n_components:
+        raise ValueError(
+            f"names must have one entry per variable, {then.n_components}, got {len(names)}."
+        )
+
+
+def _drift(then, now):
+    """Divergence of Jeffreys between the normal fits of the codes, and its standard error."""
+    n0, n1 = then.n_samples, now.n_samples
+    shift = now.code_mean - then.code_mean
+    s0, s1 = then.code_scatter.diagonal(), now.code_scatter.diagonal()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        # For normal codes (n - 3) / s is an unbiased estimate of 1 / v, independent of the mean
+        # and of the other sample. So E[(s0 / n0 + shift^2) (n1 - 3) / s1] is
+        # (v0 (1 - 1 / n0) + v0 / n0 + v1 / n1 + (m1 - m0)^2) / v1, too large by 1 / n1.
+        forth = (s0 / n0 + shift**2) * (n1 - 3) / s1 - 1 / n1
+        back = (s1 / n1 + shift**2) * (n0 - 3) / s0 - 1 / n0
+        drift = (forth + back) / 2 - 1
+        standard_error = _standard_error(shift, s0 / n0, s1 / n1, n0, n1)
+    # A code that is constant in both has drifted only if the constant is another one.
+    constant = (s0 == 0) & (s1 == 0)
+    drift[constant] = np.where(shift[constant] == 0, 0, np.inf)
+    standard_error[(s0 == 0) | (s1 == 0)] = 0
+    return drift, standard_error
+
+
+def _standard_error(shift, v0, v1, n0, n1):
+    """Second-order delta method for J(m0, m1, ln v0, ln v1).
+
+    With u = ln(v1 / v0), J = cosh(u) - 1 + shift^2 (1 / v0 + 1 / v1) / 2.
+    """
+    p0, p1 = 1 / v0, 1 / v1
+    sinh, cosh = (v1 * p0 - v0 * p1) / 2, (v1 * p0 + v0 * p1) / 2
+    q0, q1 = shift**2 * p0 / 2, shift**2 * p1 / 2
+    a, b = shift * p0, shift * p1
+    gradient = np.stack([-a - b, a + b, -sinh - q0, sinh - q1], axis=-1)
+    hessian = np.array(
+        [
+            [p0 + p1, -p0 - p1, a, b],
+            [-p0 - p1, p0 + p1, -a, -b],
+            [a, -a, cosh + q0, -cosh],
+            [b, -b, -cosh, cosh + q1],
+        ]
+    )
+    two = np.full_like(v0, 2)
+    variance = np.stack([v0 / n0, v1 / n1, two / n0, two / n1], axis=-1)
+    first = np.einsum("ji,ji->j", gradient**2, variance)
+    second = np.einsum("ikj,kij,ji,jk->j", hessian, hessian, variance, variance) / 2
+    # Var J = first + second at the true moments. At the estimated ones, whose own error enters
+    # the gradient, `first` is too large by 2 * second on average.
+    return np.sqrt(np.maximum(first - second, second))
