@@ -18,7 +18,7 @@ from passive_pruner._state import VersionedState
 from passive_pruner._validation import all_or_nothing, plain_array, validate_numeric
 from passive_pruner.exceptions import PassiveUndeterminedWarning
 from passive_pruner.regime import CRITERIA, LatentMoments, report
-from passive_pruner.regime._criteria import STATISTICS
+from passive_pruner.regime._criteria import STATISTICS, is_kept
 from passive_pruner.regime._summary import is_decided, summarize
 
 # Halfway between the variance of a passive mean code, 0, and that of a passive draw, 1, which is
@@ -274,7 +274,7 @@ class PassiveVariableRemover(
         return None if names is None else names[: self.moments_.n_components]
 
     def _is_kept(self):
-        return (self.threshold == 0) | ~np.isin(self.variable_types_, list(self.drop))
+        return is_kept(self.variable_types_, self.threshold, self.drop)
 
     def _get_support_mask(self):
         check_is_fitted(self)

@@ -13,12 +13,7 @@ def select(result: Any, outputs) -> tuple[np.ndarray, np.ndarray]:
     """Find the mean and the second output in what `encode` returned, as float32 arrays."""
     if outputs is not None:
         try:
-            mean, second = (
-                getattr(result, key)
-                if isinstance(key, str) and not isinstance(result, Mapping)
-                else result[key]
-                for key in outputs
-            )
+            mean, second = pick(result, outputs)
         except (AttributeError, IndexError, KeyError, TypeError) as error:
             raise ValueError(
                 f"outputs={tuple(outputs)} is not in what encode returned: {_describe(result)}."
@@ -35,6 +30,15 @@ def select(result: Any, outputs) -> tuple[np.ndarray, np.ndarray]:
             "`outputs` tells which two of several outputs to take."
         )
     return _to_numpy(mean), _to_numpy(second)
+
+
+def pick(result: Any, outputs) -> list:
+    """Take outputs of a model by key, attribute or position."""
+    by_attribute = not isinstance(result, Mapping)
+    return [
+        getattr(result, key) if isinstance(key, str) and by_attribute else result[key]
+        for key in outputs
+    ]
 
 
 def _describe(result):
@@ -72,17 +76,29 @@ def torch_function(function, module, device, *, or_cpu):
     if target.type == home.type and target.index in (None, home.index):
         target = home
     dtype = next((t.dtype for t in tensors if t.is_floating_point()), torch.float32)
+    with evaluation_mode(module):
+        try:
+            _move(module, target)
+            # no_grad instead of inference_mode, whose tensors, should the module keep one, could
+            # not be trained with later. Seeded, because a whole VAE draws its codes as well.
+            with torch.no_grad(), seeded_torch(0, target):
+                yield lambda batch: function(torch.from_numpy(batch).to(target, dtype))
+        finally:
+            _move(module, home)
+
+
+@contextmanager
+def evaluation_mode(module):
+    """Switch training off in all parts of `module` for the block.
+
+    By their flags instead of eval(), which modules from torch.export refuse.
+    """
     training = [part for part in module.modules() if part.training]
-    # Flags instead of eval(), which modules from torch.export refuse. no_grad instead of
-    # inference_mode, whose tensors, should the module keep one, could not be trained with later.
     for part in training:
         part.training = False
     try:
-        _move(module, target)
-        with torch.no_grad(), seeded_torch(0, target):  # a whole VAE draws its codes as well
-            yield lambda batch: function(torch.from_numpy(batch).to(target, dtype))
+        yield
     finally:
-        _move(module, home)
         for part in training:
             part.training = True
 

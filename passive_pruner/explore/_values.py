@@ -15,10 +15,15 @@ from sklearn.utils.validation import _num_samples
 
 from passive_pruner._remover import PassiveVariableRemover
 from passive_pruner.metrics import gaussian_total_correlation
-from passive_pruner.plots._correlation import _correlation
-from passive_pruner.plots._inputs import _steps, find_encoder, image_shape_of, variable_names
+from passive_pruner.plots._inputs import (
+    decode_traversals,
+    find_encoder,
+    image_shape_of,
+    steps_of,
+    variable_names,
+)
 from passive_pruner.regime import CRITERIA, LatentMoments, report
-from passive_pruner.regime._criteria import STATISTICS
+from passive_pruner.regime._criteria import STATISTICS, is_kept
 
 #: Thresholds of the slider: 0, which keeps everything, and three to six per factor of ten.
 THRESHOLDS = (
@@ -83,8 +88,8 @@ def compute_values(
             "criteria": criteria,
             "report": {name: evidence[name].to_numpy() for name in evidence},
             "correlation": {
-                "mean": _correlation(moments.mean_covariance),
-                "sampled": _correlation(moments.sampled_covariance),
+                "mean": moments.mean_correlation,
+                "sampled": moments.sampled_correlation,
             },
             "score": None if score is None else score.description,
             "traversal": _traversal(encoder, d, image_shape, parts.feature_names),
@@ -108,7 +113,7 @@ def _per_threshold(criterion, thresholds, drop, moments, score):
     rows = []
     for threshold in thresholds:
         types = CRITERIA[criterion](moments, threshold)
-        kept = (threshold == 0) | ~np.isin(types, list(drop))
+        kept = is_kept(types, threshold, drop)
         row = {"types": types, "kept": kept}
         for kind in ("mean", "sampled"):
             covariance = getattr(moments, f"{kind}_covariance")[np.ix_(kept, kept)]
@@ -124,7 +129,7 @@ def _per_threshold(criterion, thresholds, drop, moments, score):
 
 def _after_encoder(estimator, parts):
     """Return the unfitted steps that predict from codes, or None."""
-    steps = list(_steps(estimator))
+    steps = list(steps_of(estimator))
     last = parts.encoder if parts.remover is None else parts.remover
     rest = steps[next(i for i, step in enumerate(steps) if step is last) + 1 :]
     if rest and (is_classifier(rest[-1]) or is_regressor(rest[-1])):
@@ -169,11 +174,7 @@ def _traversal(encoder, n_components, image_shape, feature_names):
     """Decode each variable over its prior while the others stay at its mean, 0."""
     if not hasattr(encoder, "inverse_transform"):
         return None
-    codes = np.zeros((n_components, len(_TRAVERSAL), n_components))
-    diagonal = np.arange(n_components)
-    codes[diagonal, :, diagonal] = _TRAVERSAL
-    decoded = encoder.inverse_transform(codes.reshape(-1, n_components))
-    decoded = decoded.reshape(n_components, len(_TRAVERSAL), -1)
+    decoded = decode_traversals(encoder, _TRAVERSAL, np.zeros(n_components))
     result = {"steps": _TRAVERSAL}
     shape = image_shape_of(encoder, image_shape)
     if shape is not None:

@@ -1,14 +1,13 @@
 """The posterior of a PretrainedEncoder as ONNX nodes."""
 
 import os
-from collections.abc import Mapping
 
 import numpy as np
 import onnx
 import onnx.version_converter
 from onnx import TensorProto
 
-from passive_pruner._runtimes import module_of
+from passive_pruner._runtimes import evaluation_mode, module_of, pick
 from passive_pruner.onnx._graph import Graph, torch_graph
 
 
@@ -16,8 +15,7 @@ def pretrained_posterior(graph: Graph, encoder, x, input_type):
     """Write the nodes from data to the posterior means and variances of a PretrainedEncoder."""
     encode, d = encoder.encode, encoder.n_components_
     if encode is None:
-        mean = graph.node("Gather", x, graph.constant(range(d), np.int64), axis=1)
-        second = graph.node("Gather", x, graph.constant(range(d, 2 * d), np.int64), axis=1)
+        mean, second = _halves(graph, x, d)
     else:
         if len(encoder.feature_shape_) > 1:
             shape = graph.constant([-1, *encoder.feature_shape_], np.int64)
@@ -47,11 +45,7 @@ def _from_file(graph, encoder, x):
     if encoder.outputs is not None:
         keys = [names.index(key) if isinstance(key, str) else key for key in encoder.outputs]
         return [results[key] for key in keys]
-    if len(results) == 2:
-        return results
-    d = encoder.n_components_
-    halves = graph.constant(range(d), np.int64), graph.constant(range(d, 2 * d), np.int64)
-    return [graph.node("Gather", results[0], half, axis=1) for half in halves]
+    return results if len(results) == 2 else _halves(graph, results[0], encoder.n_components_)
 
 
 def _from_torch(graph, encoder, x):
@@ -76,23 +70,18 @@ def _from_torch(graph, encoder, x):
     dtype = next((t.dtype for t in tensors if t.is_floating_point()), torch.float32)
     rows = torch.zeros(2, *encoder.feature_shape_, device=tensors[0].device if tensors else None)
     posterior = PosteriorModule()
-    training = [part for part in posterior.modules() if part.training]
-    # Flags instead of eval(), which modules from torch.export refuse.
-    for part in training:
-        part.training = False
-    try:
+    with evaluation_mode(posterior):
         return graph.embed(torch_graph(posterior, rows, graph.opset), [x])
-    finally:
-        for part in training:
-            part.training = True
 
 
 def _select(result, outputs):
     """Find the mean and the second output, where `outputs` says that they are."""
-    if outputs is None:
-        return result if isinstance(result, (tuple, list)) else result.chunk(2, dim=1)
-    by_attribute = not isinstance(result, Mapping)
-    return [
-        getattr(result, key) if isinstance(key, str) and by_attribute else result[key]
-        for key in outputs
-    ]
+    if outputs is not None:
+        return pick(result, outputs)
+    return result if isinstance(result, (tuple, list)) else result.chunk(2, dim=1)
+
+
+def _halves(graph, x, d):
+    """Cut 2 d columns in two."""
+    halves = (graph.constant(range(start, start + d), np.int64) for start in (0, d))
+    return [graph.node("Gather", x, half, axis=1) for half in halves]

@@ -120,8 +120,8 @@ class CorrelationDisplay:
         if types is None:
             criterion, threshold = rule_of(None, criterion, threshold)
             types = CRITERIA[criterion](moments, threshold)
-        matrices = map(_correlation, (moments.mean_covariance, moments.sampled_covariance))
-        return cls(*matrices, types, names=names).plot(**kwargs)
+        display = cls(moments.mean_correlation, moments.sampled_correlation, types, names=names)
+        return display.plot(**kwargs)
 
     @classmethod
     def from_estimator(cls, estimator, X=None, *, criterion=None, threshold=None, **kwargs):
@@ -207,16 +207,6 @@ class CorrelationDisplay:
             shrink=0.8,
         )
         return self
-
-
-def _correlation(covariance):
-    """Correlation matrix; a constant variable is uncorrelated with all others."""
-    deviation = np.sqrt(covariance.diagonal())
-    scale = np.outer(deviation, deviation)
-    correlation = np.divide(covariance, scale, out=np.zeros_like(scale), where=scale != 0)
-    correlation = correlation.clip(-1, 1)
-    np.fill_diagonal(correlation, 1)
-    return correlation
 
 
 def _brackets(ax, types, *, first):

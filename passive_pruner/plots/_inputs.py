@@ -47,7 +47,7 @@ def find_parts(estimator, X=None) -> Parts:
     """
     encoder = remover = None
     names = getattr(X, "columns", None)
-    for step in _steps(getattr(estimator, "best_estimator_", estimator)):
+    for step in steps_of(getattr(estimator, "best_estimator_", estimator)):
         if isinstance(step, PassiveVariableRemover):
             remover = step
             break
@@ -61,10 +61,10 @@ def find_parts(estimator, X=None) -> Parts:
     return Parts(encoder, remover, X, None if names is None else [str(name) for name in names])
 
 
-def _steps(estimator) -> Iterator[Any]:
+def steps_of(estimator) -> Iterator[Any]:
     if isinstance(estimator, Pipeline):
         for _, step in estimator.steps:
-            yield from _steps(step)
+            yield from steps_of(step)
     elif estimator is not None and estimator != "passthrough":
         yield estimator
 
@@ -139,3 +139,16 @@ def image_shape_of(encoder, image_shape=None) -> tuple[int, ...] | None:
         if len(image_shape) < 2:
             image_shape = getattr(getattr(encoder, "architecture_", None), "image_shape", None)
     return None if image_shape is None else tuple(image_shape)
+
+
+def decode_traversals(encoder, values, base) -> np.ndarray:
+    """Decode the code `base` with one variable at a time set to each of the values.
+
+    Returns
+    -------
+    decoded : ndarray of shape (n_components, n_values, n_features)
+    """
+    d = len(base)
+    codes = np.tile(base, (d, len(values), 1))
+    codes[np.arange(d), :, np.arange(d)] = values
+    return encoder.inverse_transform(codes.reshape(-1, d)).reshape(d, len(values), -1)

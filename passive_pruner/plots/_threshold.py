@@ -7,6 +7,7 @@ import numpy as np
 from passive_pruner.plots._inputs import find_parts
 from passive_pruner.plots._style import ACCENT, TYPE_COLORS, make_axes, require_matplotlib
 from passive_pruner.regime import CRITERIA
+from passive_pruner.regime._criteria import is_kept
 
 
 class ThresholdDisplay:
@@ -276,7 +277,7 @@ def _count_kept(remover, thresholds):
     counts = {type_: np.zeros(len(thresholds), dtype=int) for type_ in TYPE_COLORS}
     for i, threshold in enumerate(thresholds):
         types = CRITERIA[remover.criterion](remover.moments_, threshold)
-        kept = (threshold == 0) | ~np.isin(types, list(remover.drop))
+        kept = is_kept(types, threshold, remover.drop)
         for type_, count in counts.items():
             count[i] = np.sum(types[kept] == type_)
     return counts

@@ -2,7 +2,13 @@
 
 import numpy as np
 
-from passive_pruner.plots._inputs import find_encoder, image_shape_of, types_of, variable_names
+from passive_pruner.plots._inputs import (
+    decode_traversals,
+    find_encoder,
+    image_shape_of,
+    types_of,
+    variable_names,
+)
 from passive_pruner.plots._style import (
     color_by_type,
     feature_ticks,
@@ -130,9 +136,7 @@ class TraversalDisplay:
         d = posterior.mean.shape[1]
         values = np.linspace(-max_value, max_value, n_steps)
         base = np.zeros(d) if row is None else posterior.mean[row]
-        codes = np.tile(base, (d, n_steps, 1))
-        codes[np.arange(d), :, np.arange(d)] = values
-        decoded = parts.encoder.inverse_transform(codes.reshape(-1, d)).reshape(d, n_steps, -1)
+        decoded = decode_traversals(parts.encoder, values, base)
         return cls(
             values,
             decoded,

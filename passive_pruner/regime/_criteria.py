@@ -3,7 +3,7 @@
 Each is a pure function of the moments and a threshold.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -201,6 +201,11 @@ STATISTICS = {
     "kl": "kl",
     "entropy": "entropy_power",
 }
+
+
+def is_kept(types: np.ndarray, threshold: float, drop: Iterable[str]) -> np.ndarray:
+    """Tell which variables stay when those of the types in `drop` go; at threshold 0 all do."""
+    return (threshold == 0) | ~np.isin(types, list(drop))
 
 
 def _check_variance(moments: LatentMoments, criterion: str) -> None:

@@ -270,6 +270,19 @@ class LatentMoments:
         return covariance
 
     @property
+    def mean_correlation(self) -> np.ndarray:
+        """Correlation of the mean representation, shape (n_components, n_components).
+
+        A constant variable is uncorrelated with all others.
+        """
+        return _correlation(self.mean_covariance)
+
+    @property
+    def sampled_correlation(self) -> np.ndarray:
+        """Correlation of the sampled representation, shape (n_components, n_components)."""
+        return _correlation(self.sampled_covariance)
+
+    @property
     def variance_of_mean(self) -> np.ndarray:
         """Var(mu), the active units statistic, shape (n_components,)."""
         variance = self.code_scatter.diagonal() / self.n_samples
@@ -302,6 +315,15 @@ class LatentMoments:
         return f"{self.n_components} {codes} codes {variance} variances"
 
 
+def _correlation(covariance: np.ndarray) -> np.ndarray:
+    deviation = np.sqrt(covariance.diagonal())
+    scale = np.outer(deviation, deviation)
+    # Where the scale is NaN, so is the quotient: NaN != 0.
+    correlation = np.divide(covariance, scale, out=np.zeros_like(scale), where=scale != 0)
+    np.fill_diagonal(correlation, np.where(np.isnan(deviation), np.nan, 1))
+    return correlation.clip(-1, 1)
+
+
 def _as_matrix(name: str, x: ArrayLike) -> np.ndarray:
     x = np.asarray(x)
     if x.ndim != 2 or x.size == 0 or x.dtype.kind not in "fiu":
@@ -321,14 +343,14 @@ def _variance_moments(
             f"variance must have the shape of mean, {shape}, got {variance.shape}: "
             "every code needs its own posterior variance."
         )
-    smallest = variance.min()
-    if not (smallest >= 0 and np.isfinite(variance.max())):
+    smallest, largest = variance.min(), variance.max()
+    if not (smallest >= 0 and np.isfinite(largest)):
         raise ValueError(
             f"variance must be finite and >= 0, got values from {smallest:.3g} to "
-            f"{variance.max():.3g}; pass variances, not their logarithms and not scaled."
+            f"{largest:.3g}; pass variances, not their logarithms and not scaled."
         )
     log_sum, active = np.zeros(shape[1]), np.zeros(shape[1])
-    n_factors = 8 if variance.max() <= _LARGEST_FACTOR else 1
+    n_factors = 8 if largest <= _LARGEST_FACTOR else 1
     ones = np.ones(_block_length(variance))
 
     def add_logs_and_shares(rows):

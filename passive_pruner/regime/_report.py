@@ -90,7 +90,7 @@ def report(
                 f"{name} must have one entry per variable, {moments.n_components}, "
                 f"got {len(values)}."
             )
-    correlation_mean = _max_correlation(moments.mean_covariance)
+    correlation_mean = _max_correlation(moments.mean_correlation)
     if moments.sampled:
         correlation_mean = np.full_like(correlation_mean, np.nan)
     return pd.DataFrame(
@@ -102,7 +102,7 @@ def report(
             "kl": moments.kl,
             "reliability": moments.reliability,
             "max_correlation_mean": correlation_mean,
-            "max_correlation_sampled": _max_correlation(moments.sampled_covariance),
+            "max_correlation_sampled": _max_correlation(moments.sampled_correlation),
             "active_share": moments.active_share,
             **{f"{name}_se": error for name, error in standard_errors(moments).items()},
         },
@@ -110,11 +110,8 @@ def report(
     )
 
 
-def _max_correlation(covariance: np.ndarray) -> np.ndarray:
+def _max_correlation(correlation: np.ndarray) -> np.ndarray:
     """Largest absolute correlation of every variable with another one."""
-    deviation = np.sqrt(covariance.diagonal())
-    scale = np.outer(deviation, deviation)
-    # Where the scale is NaN, so is the quotient: NaN != 0.
-    correlation = np.divide(covariance, scale, out=np.zeros_like(scale), where=scale != 0)
-    np.fill_diagonal(correlation, np.where(np.isnan(deviation), np.nan, 0))
-    return np.minimum(np.abs(correlation).max(axis=1), 1)
+    correlation = np.abs(correlation)
+    np.fill_diagonal(correlation, correlation.diagonal() - 1)  # 0, or NaN where that is unknown
+    return correlation.max(axis=1)

@@ -92,7 +92,7 @@ def correlation_by_type(encoder, X, *, threshold: float = 0.1) -> pd.DataFrame:
     records = []
     for step, m in moments.items():
         for representation in ("mean", "sampled"):
-            correlation = np.abs(_correlation(getattr(m, f"{representation}_covariance")))
+            correlation = np.abs(getattr(m, f"{representation}_correlation"))
             for type_1, type_2 in combinations_with_replacement(TYPES, 2):
                 pairs = np.outer(types == type_1, types == type_2) & distinct
                 if pairs.any():
@@ -101,10 +101,3 @@ def correlation_by_type(encoder, X, *, threshold: float = 0.1) -> pd.DataFrame:
                     records.append((step, representation, type_1, type_2, n_pairs, value))
     columns = ["step", "representation", "type_1", "type_2", "n_pairs"]
     return pd.DataFrame(records, columns=[*columns, "mean_absolute_correlation"])
-
-
-def _correlation(covariance):
-    """Correlation matrix in which constant variables have correlation 0 with the others."""
-    deviation = np.sqrt(covariance.diagonal())
-    scale = np.outer(deviation, deviation)
-    return np.divide(covariance, scale, out=np.zeros_like(scale), where=scale > 0)
