@@ -13,7 +13,7 @@ import time
 import numpy as np
 
 from benchmarks._timing import print_table
-from passive_pruner._dask import FAN_IN
+from passive_pruner._common._dask import FAN_IN
 from passive_pruner.datasets import make_posterior
 from passive_pruner.regime import LatentMoments, variance
 

@@ -17,8 +17,8 @@ from sklearn.preprocessing import StandardScaler
 
 from passive_pruner import VAEEncoder
 from passive_pruner._pruning import prune_encoder
-from passive_pruner._width import START_WIDTH
 from passive_pruner.regime import CRITERIA, LatentMoments
+from passive_pruner.training._width import START_WIDTH
 
 SPLITS = range(3)
 RULES = [("variance", 0.1), ("active_units", 0.1), ("kl", 0.02), ("kl", 0.05), ("kl", 0.1)]

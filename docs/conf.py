@@ -103,6 +103,7 @@ def write_api_pages():
         f"passive_pruner.{module.name}"
         for module in pkgutil.iter_modules(passive_pruner.__path__)
         if not module.name.startswith("_")
+        and hasattr(importlib.import_module(f"passive_pruner.{module.name}"), "__all__")
     ]
     pages = []
     for name in ["passive_pruner", *modules]:

@@ -8,14 +8,14 @@ __version__ = "0.1.0"
 # the remover alone, costs neither torch nor pandas.
 _PUBLIC = {
     "PassiveVariableRemover": "_remover",
-    "Posterior": "_codes",
+    "Posterior": "_common._codes",
     "PretrainedEncoder": "_pretrained",
     "VAEEncoder": "_encoder",
     "datasets": None,
     "exceptions": None,
     "metrics": None,
     "plots": None,
-    "prune_pipeline": "_pruning",
+    "prune_pipeline": "_pipeline",
     "regime": None,
     "study": None,
     "trusted_types": "_trusted",

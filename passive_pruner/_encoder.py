@@ -13,23 +13,28 @@ from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_array, check_is_fitted
 
-from passive_pruner._base import BaseEncoder
-from passive_pruner._callbacks import fit_task, without_callbacks
-from passive_pruner._dask import accepts_dask, first_and_others, is_dask, values_of
+from passive_pruner._common._base import BaseEncoder
+from passive_pruner._common._callbacks import fit_task, without_callbacks
+from passive_pruner._common._dask import accepts_dask, first_and_others, is_dask, values_of
+from passive_pruner._common._state import pack_fitted, unpack_fitted
+from passive_pruner._common._validation import (
+    all_or_nothing,
+    plain_array,
+    seed_from,
+    validate_numeric,
+)
+from passive_pruner._common._weights import read_weights, write_weights
 from passive_pruner._pruning import prune_encoder
-from passive_pruner._state import pack_fitted, unpack_fitted
-from passive_pruner._validation import all_or_nothing, plain_array, seed_from, validate_numeric
-from passive_pruner._weights import read_weights, write_weights
-from passive_pruner._width import find_width
 from passive_pruner.exceptions import CollapseWarning
 from passive_pruner.regime import LatentMoments
 from passive_pruner.regime import variance as variance_criterion
+from passive_pruner.training._batches import BlockedRows, Rows, flat_images
+from passive_pruner.training._distributed import n_processes
+from passive_pruner.training._training import EPOCH_STEPS, train
+from passive_pruner.training._width import find_width
 from passive_pruner.vae import MLP, Architecture, BetaVAE, Gaussian, Likelihood, Objective
-from passive_pruner.vae._batches import BlockedRows, Rows, flat_images
-from passive_pruner.vae._distributed import n_processes
 from passive_pruner.vae._likelihoods import LIKELIHOODS
-from passive_pruner.vae._module import VAE, elbo_points, resolve_device, seeded_torch
-from passive_pruner.vae._training import EPOCH_STEPS, train
+from passive_pruner.vae._network import VAE, elbo_points, resolve_device, seeded_torch
 
 # Held-out rows are read after every epoch; more of them would cost time and tell little more.
 MAX_EVALUATION_ROWS = 1024

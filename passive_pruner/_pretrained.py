@@ -14,10 +14,11 @@ from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from passive_pruner._base import BaseEncoder
-from passive_pruner._callbacks import fit_task
-from passive_pruner._codes import SAMPLED_SUFFIX
-from passive_pruner._dask import accepts_dask, first_and_others, is_dask
+from passive_pruner._common._base import BaseEncoder
+from passive_pruner._common._callbacks import fit_task
+from passive_pruner._common._codes import SAMPLED_SUFFIX
+from passive_pruner._common._dask import accepts_dask, first_and_others, is_dask
+from passive_pruner._common._validation import all_or_nothing, validate_numeric
 from passive_pruner._runtimes import (
     load_onnx,
     load_torch,
@@ -26,7 +27,6 @@ from passive_pruner._runtimes import (
     select,
     torch_function,
 )
-from passive_pruner._validation import all_or_nothing, validate_numeric
 
 # At an optimum of an ELBO with the prior N(0, 1), E[mu^2] + E[s2] = 1, so that E[log s2] <= 0 by
 # Jensen's inequality. Above this bound, and nowhere below 0, are variances taken for their logs.

@@ -10,12 +10,12 @@ from sklearn.feature_selection import SelectorMixin
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from passive_pruner._callbacks import CallbackSupportMixin, fit_task
-from passive_pruner._codes import check_mean_names, codes_are_sampled
-from passive_pruner._dask import accepts_dask, is_dask, moments_of
-from passive_pruner._documentation import DocumentationLinkMixin
-from passive_pruner._state import VersionedState
-from passive_pruner._validation import all_or_nothing, plain_array, validate_numeric
+from passive_pruner._common._callbacks import CallbackSupportMixin, fit_task
+from passive_pruner._common._codes import check_mean_names, codes_are_sampled
+from passive_pruner._common._dask import accepts_dask, is_dask, moments_of
+from passive_pruner._common._documentation import DocumentationLinkMixin
+from passive_pruner._common._state import VersionedState
+from passive_pruner._common._validation import all_or_nothing, plain_array, validate_numeric
 from passive_pruner.exceptions import PassiveUndeterminedWarning
 from passive_pruner.regime import CRITERIA, LatentMoments, report
 from passive_pruner.regime._criteria import STATISTICS, is_kept

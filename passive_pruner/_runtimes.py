@@ -68,7 +68,7 @@ def torch_function(function, module, device, *, or_cpu):
     """Let `function` of `module` run on `device`, and leave the module as it was."""
     import torch
 
-    from passive_pruner.vae._module import resolve_device, seeded_torch
+    from passive_pruner.vae._network import resolve_device, seeded_torch
 
     target = resolve_device(device, or_cpu=or_cpu)
     tensors = [*module.parameters(), *module.buffers()]

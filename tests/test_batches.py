@@ -8,8 +8,8 @@ import pytest
 import scipy.sparse as sp
 import torch
 
+from passive_pruner.training._batches import Rows, flat_images, permuted_batches
 from passive_pruner.vae import MLP
-from passive_pruner.vae._batches import Rows, flat_images, permuted_batches
 
 DENSE = (
     (np.random.default_rng(0).random((40, 7)) * np.arange(40)[:, None]).round().astype("float32")

@@ -218,7 +218,7 @@ def test_a_scikit_learn_without_callbacks_does_as_well():
 import sys
 import sklearn.pipeline  # needs the module that is hidden below
 sys.modules["sklearn.callback"] = None
-from passive_pruner._callbacks import CallbackSupportMixin, fit_task, without_callbacks
+from passive_pruner._common._callbacks import CallbackSupportMixin, fit_task, without_callbacks
 from sklearn.base import BaseEstimator
 
 class Estimator(CallbackSupportMixin, BaseEstimator):

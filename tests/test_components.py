@@ -6,7 +6,7 @@ import torch
 from sklearn.base import clone
 
 from passive_pruner.vae import MLP, BetaVAE, Gaussian
-from passive_pruner.vae._module import LOG_VARIANCE_BOUND, VAE, elbo_points
+from passive_pruner.vae._network import LOG_VARIANCE_BOUND, VAE, elbo_points
 
 
 def table(n_rows=50, n_features=4):

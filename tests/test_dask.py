@@ -16,7 +16,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
 from passive_pruner import PassiveVariableRemover, PretrainedEncoder, VAEEncoder
-from passive_pruner._codes import code_names
+from passive_pruner._common._codes import code_names
 from passive_pruner.datasets import make_posterior
 from passive_pruner.vae import Conv
 

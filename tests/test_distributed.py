@@ -15,14 +15,14 @@ from sklearn.datasets import load_breast_cancer
 from sklearn.preprocessing import StandardScaler
 from torch import distributed, nn
 
-from passive_pruner.vae import FactorVAE, FromFactory
-from passive_pruner.vae._distributed import (
+from passive_pruner.training._distributed import (
     agree_on_steps,
     average_gradients,
     mean_over_processes,
     own_seed,
     share_state,
 )
+from passive_pruner.vae import FactorVAE, FromFactory
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "distributed.py"
 

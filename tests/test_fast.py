@@ -7,6 +7,9 @@ import pytest
 import torch
 from torch import nn
 
+from passive_pruner.training._discriminator import Discriminator
+from passive_pruner.training._fast import FastStep, is_perceptron
+from passive_pruner.training._training import Criterion
 from passive_pruner.vae import (
     DIPVAE,
     MLP,
@@ -18,10 +21,7 @@ from passive_pruner.vae import (
     Gaussian,
     Poisson,
 )
-from passive_pruner.vae._discriminator import Discriminator
-from passive_pruner.vae._fast import FastStep, is_perceptron
-from passive_pruner.vae._module import VAE
-from passive_pruner.vae._training import Criterion
+from passive_pruner.vae._network import VAE
 
 CPU = torch.device("cpu")
 D = 3

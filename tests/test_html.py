@@ -7,7 +7,8 @@ from conftest import small_encoder
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 
-from passive_pruner import PassiveVariableRemover, VAEEncoder, _documentation
+from passive_pruner import PassiveVariableRemover, VAEEncoder
+from passive_pruner._common import _documentation
 from passive_pruner.vae import BetaVAE
 
 pytest.importorskip("sklearn.utils._repr_html", reason="tables came with scikit-learn 1.7")

@@ -13,6 +13,8 @@ from sklearn.model_selection import GridSearchCV
 from passive_pruner.exceptions import DivergenceWarning
 from passive_pruner.metrics import gaussian_total_correlation
 from passive_pruner.regime import LatentMoments
+from passive_pruner.training._discriminator import Discriminator, discriminator_loss, permute_codes
+from passive_pruner.training._training import Criterion, regularizer_weight
 from passive_pruner.vae import (
     DIPVAE,
     AnnealedVAE,
@@ -23,9 +25,7 @@ from passive_pruner.vae import (
     _objectives,
     kl_per_variable,
 )
-from passive_pruner.vae._discriminator import Discriminator, discriminator_loss, permute_codes
 from passive_pruner.vae._objectives import kl_divergence, minibatch_total_correlation
-from passive_pruner.vae._training import Criterion, regularizer_weight
 
 DATA = Path(__file__).parent / "data"
 

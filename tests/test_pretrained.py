@@ -23,7 +23,7 @@ from torch import nn
 
 from passive_pruner import PassiveVariableRemover, Posterior, PretrainedEncoder, VAEEncoder
 from passive_pruner.datasets import make_posterior
-from passive_pruner.vae._module import resolve_device
+from passive_pruner.vae._network import resolve_device
 
 TYPES = ["active", "passive", "mixed", "active"]
 

@@ -19,7 +19,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from passive_pruner import PassiveVariableRemover
-from passive_pruner._codes import code_names
+from passive_pruner._common._codes import code_names
 from passive_pruner.datasets import make_posterior
 from passive_pruner.exceptions import PassiveUndeterminedWarning
 from passive_pruner.regime import LatentMoments

@@ -11,10 +11,11 @@ from conftest import small_encoder
 from scipy.sparse import coo_array
 from sklearn.base import clone
 
-from passive_pruner import VAEEncoder, _width
+from passive_pruner import VAEEncoder
 from passive_pruner._pruning import prune_encoder
-from passive_pruner._width import find_width
 from passive_pruner.exceptions import TrainingInterruptedWarning
+from passive_pruner.training import _width
+from passive_pruner.training._width import find_width
 from passive_pruner.vae import MLP, BetaVAE
 
 

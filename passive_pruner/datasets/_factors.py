@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils import check_array
 
-from passive_pruner._validation import local_random_state
+from passive_pruner._common._validation import local_random_state
 
 
 class FactorImages:

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from passive_pruner._codes import Posterior
-from passive_pruner._validation import local_random_state
+from passive_pruner._common._codes import Posterior
+from passive_pruner._common._validation import local_random_state
 
 # Type of a variable -> share of the rows in which it is active.
 _ACTIVE_SHARE = {"active": 1.0, "mixed": 0.5, "rare": 0.02, "passive": 0.0}

@@ -7,7 +7,7 @@ from numbers import Integral
 import numpy as np
 from sklearn.utils import check_scalar
 
-from passive_pruner._validation import local_random_state
+from passive_pruner._common._validation import local_random_state
 from passive_pruner.datasets._factors import FactorImages
 
 _VARIANTS = ("binary", "color", "noisy")

@@ -4,10 +4,11 @@ from numbers import Real
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import differential_entropy, entropy
+from scipy.stats import entropy
 from sklearn.utils import check_scalar
 
 from passive_pruner.metrics._validation import check_codes
+from passive_pruner.regime._entropy import column_entropy
 
 
 def active_units(mean_codes: ArrayLike, threshold: float = 0.01) -> int:
@@ -137,11 +138,7 @@ def mean_entropy(mean_codes: ArrayLike) -> np.ndarray:
     >>> mean_entropy(np.column_stack([uniform, uniform / 100, np.ones(2001)])).round(2)
     array([-0.01, -4.62,  -inf])
     """
-    # The spacings reach floor(sqrt(n) + 1/2) values to either side, which takes at least 5 of them.
-    mean_codes = check_codes(mean_codes, "mean_codes", min_samples=5)
-    # One column at a time: the estimator makes several copies of what it is given.
-    with np.errstate(divide="ignore"):
-        return np.array([differential_entropy(column) for column in mean_codes.T], dtype=np.float64)
+    return column_entropy(check_codes(mean_codes, "mean_codes", min_samples=5))
 
 
 def _shifted(codes: np.ndarray) -> np.ndarray:

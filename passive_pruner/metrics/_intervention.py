@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils import check_scalar
 
-from passive_pruner._validation import local_random_state
+from passive_pruner._common._validation import local_random_state
 from passive_pruner.metrics._validation import check_codes, check_factors
 
 # Images that are drawn and encoded at a time: enough to amortise a call of the encoder, few enough

@@ -10,7 +10,7 @@ from sklearn.ensemble import GradientBoostingClassifier
 from sklearn.model_selection import train_test_split
 from sklearn.svm import LinearSVC
 
-from passive_pruner._validation import local_random_state
+from passive_pruner._common._validation import local_random_state
 from passive_pruner.metrics._validation import (
     check_codes,
     check_factors,

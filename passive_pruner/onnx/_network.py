@@ -17,7 +17,7 @@ from passive_pruner.vae import (
     NegativeBinomial,
     Poisson,
 )
-from passive_pruner.vae._module import LOG_VARIANCE_BOUND
+from passive_pruner.vae._network import LOG_VARIANCE_BOUND
 
 _ACTIVATIONS = {
     "elu": lambda graph, x: graph.node("Elu", x, alpha=1.0),

@@ -4,7 +4,7 @@ from passive_pruner.regime._compare import compare
 from passive_pruner.regime._criteria import CRITERIA, active_units, entropy, kl, variance
 from passive_pruner.regime._moments import LatentMoments
 from passive_pruner.regime._report import report
-from passive_pruner.regime._spread import standard_errors
+from passive_pruner.regime._standard_errors import standard_errors
 
 __all__ = [
     "CRITERIA",

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from passive_pruner.regime._spread import merge_row_moments, row_moments
+from passive_pruner.regime._entropy import column_entropy
+from passive_pruner.regime._standard_errors import merge_row_moments, row_moments
 
 # Numbers in the float64 working copy of some rows: half a MiB, so that it stays in the cache
 # between the passes over it, and the memory on top of the input does not depend on their number.
@@ -172,10 +173,8 @@ class LatentMoments:
             of_variance = _variance_moments(mean.shape, _as_matrix("variance", variance))
         entropy_power = np.full_like(origin, np.nan)
         if entropy:
-            # Metrics bring models of scikit-learn with them, which nothing else here needs.
-            from passive_pruner.metrics import mean_entropy
-
-            entropy_power = np.exp(2 * mean_entropy(mean)) / (2 * np.pi * np.e)
+            h = column_entropy(np.asarray(mean, dtype=np.float64))
+            entropy_power = np.exp(2 * h) / (2 * np.pi * np.e)
         spread = row_moments(
             mean,
             None if variance is None else np.asarray(variance),

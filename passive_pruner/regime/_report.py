@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from passive_pruner.regime._moments import LatentMoments
-from passive_pruner.regime._spread import standard_errors
+from passive_pruner.regime._standard_errors import standard_errors
 
 if TYPE_CHECKING:
     import pandas as pd

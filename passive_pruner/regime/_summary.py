@@ -11,7 +11,7 @@ import numpy as np
 
 from passive_pruner.regime._criteria import CRITERIA, STATISTICS
 from passive_pruner.regime._moments import LatentMoments
-from passive_pruner.regime._spread import standard_errors
+from passive_pruner.regime._standard_errors import standard_errors
 
 # Criterion -> its rule in words.
 _RULES = {

@@ -18,7 +18,7 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import _num_samples
 
-from passive_pruner._validation import seed_from
+from passive_pruner._common._validation import seed_from
 from passive_pruner.metrics import (
     effective_rank,
     gaussian_total_correlation,

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from sklearn.base import BaseEstimator, clone
 
-from passive_pruner._documentation import DocumentationLinkMixin
+from passive_pruner._common._documentation import DocumentationLinkMixin
 
 
 class Component(DocumentationLinkMixin, BaseEstimator):

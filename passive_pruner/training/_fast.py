@@ -3,12 +3,12 @@
 For networks of the size that tables need, automatic differentiation spends most of a step on
 building and walking its graph of small operations. Here the ELBO is differentiated by hand into
 buffers that are allocated once, and so are perceptrons and the objectives of
-:mod:`~passive_pruner.vae._gradients`; what is left to autograd are networks of other layers, and
-the terms of other objectives and likelihoods, which see only the small tensors at the ends of the
-network.
+:mod:`~passive_pruner.training._gradients`; what is left to autograd are networks of other layers,
+and the terms of other objectives and likelihoods, which see only the small tensors at the ends of
+the network.
 
 :class:`FastStep` changes no result beyond rounding: the plain path through
-:class:`~passive_pruner.vae._training.Criterion` is its reference.
+:class:`~passive_pruner.training._training.Criterion` is its reference.
 """
 
 import math
@@ -19,11 +19,11 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from passive_pruner.vae._gradients import GRADIENTS
+from passive_pruner.training._gradients import GRADIENTS
 from passive_pruner.vae._likelihoods._base import STRETCH
 from passive_pruner.vae._likelihoods._gaussian import LOG_FLOOR, _GaussianModule
 from passive_pruner.vae._likelihoods._unit_interval import _BernoulliModule
-from passive_pruner.vae._module import LOG_VARIANCE_BOUND, VAE
+from passive_pruner.vae._network import LOG_VARIANCE_BOUND, VAE
 
 # exp of more is infinite in float32, and an error in Python.
 LARGEST_EXPONENT = 88.0

@@ -9,7 +9,7 @@ from functools import wraps
 import numpy as np
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
 
-from passive_pruner._validation import seed_from, validate_numeric
+from passive_pruner._common._validation import seed_from, validate_numeric
 
 # Moments that one task of the reduction adds up.
 FAN_IN = 16

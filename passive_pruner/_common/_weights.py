@@ -3,7 +3,7 @@
 import numpy as np
 
 import passive_pruner
-from passive_pruner._state import check_weights, weights_checksum
+from passive_pruner._common._state import check_weights, weights_checksum
 
 
 def write_weights(weights, path):

@@ -13,9 +13,9 @@ from skorch.callbacks import EarlyStopping, EpochTimer
 from torch import nn
 
 from passive_pruner.exceptions import DivergenceWarning, TrainingInterruptedWarning
-from passive_pruner.vae._batches import Rows, permuted_batches
-from passive_pruner.vae._discriminator import Discriminator
-from passive_pruner.vae._distributed import (
+from passive_pruner.training._batches import Rows, permuted_batches
+from passive_pruner.training._discriminator import Discriminator
+from passive_pruner.training._distributed import (
     agree_on_steps,
     average_gradients,
     mean_over_processes,
@@ -23,9 +23,9 @@ from passive_pruner.vae._distributed import (
     own_seed,
     share_state,
 )
-from passive_pruner.vae._fast import FastStep
-from passive_pruner.vae._log import TrainingLog
-from passive_pruner.vae._module import VAE, seed_torch
+from passive_pruner.training._fast import FastStep
+from passive_pruner.training._log import TrainingLog
+from passive_pruner.vae._network import VAE, seed_torch
 from passive_pruner.vae._objectives import Objective, kl_divergence
 
 # Gradient steps between two evaluations. An epoch in steps instead of passes over the data makes

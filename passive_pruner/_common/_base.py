@@ -6,11 +6,11 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from passive_pruner._callbacks import CallbackSupportMixin
-from passive_pruner._codes import Posterior, code_names
-from passive_pruner._documentation import DocumentationLinkMixin
-from passive_pruner._state import VersionedState
-from passive_pruner._validation import seed_from
+from passive_pruner._common._callbacks import CallbackSupportMixin
+from passive_pruner._common._codes import Posterior, code_names
+from passive_pruner._common._documentation import DocumentationLinkMixin
+from passive_pruner._common._state import VersionedState
+from passive_pruner._common._validation import seed_from
 
 
 class BaseEncoder(

@@ -1,0 +1,1 @@
+"""What the estimators share: validation, state, dask, callbacks, names of columns."""
