@@ -710,6 +710,9 @@ class VAEEncoder(BaseEncoder):
                 return Rows(plain)
         return self._rows(X, reset=False)
 
+    def _part(self, X, rows):
+        return X.part(rows)
+
     def _encode(self, X, mean, variance):
         module = self._module()
         for chunk, x in self._chunks(X, module):

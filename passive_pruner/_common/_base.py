@@ -1,6 +1,7 @@
 """What every encoder shows to the user: codes, their names, their posterior."""
 
 from abc import abstractmethod
+from functools import reduce
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
@@ -8,9 +9,14 @@ from sklearn.utils.validation import check_is_fitted
 
 from passive_pruner._common._callbacks import CallbackSupportMixin
 from passive_pruner._common._codes import Posterior, code_names
+from passive_pruner._common._dask import is_dask, values_of
 from passive_pruner._common._documentation import DocumentationLinkMixin
 from passive_pruner._common._state import VersionedState
 from passive_pruner._common._validation import seed_from
+from passive_pruner.regime import LatentMoments
+
+# Rows whose posterior is in memory at a time while moments are added up.
+MOMENT_ROWS = 65_536
 
 
 class BaseEncoder(
@@ -33,6 +39,10 @@ class BaseEncoder(
     @abstractmethod
     def _encode(self, X, mean, variance):
         """Write the posterior of `X` into `mean` and, unless it is None, `variance`."""
+
+    def _part(self, X, rows):
+        """Take a slice of the rows of what :meth:`_validate` returned."""
+        return X[rows]
 
     def transform(self, X):
         """Encode rows.
@@ -88,6 +98,46 @@ class BaseEncoder(
         posterior = Posterior(np.empty(shape, np.float32), np.empty(shape, np.float32))
         self._encode(X, *posterior)
         return posterior
+
+    def moments(self, X, *, entropy=False):
+        """Moments of the posterior over the rows of `X`, read a part at a time.
+
+        Parameters
+        ----------
+        X : array-like, dask array or dask DataFrame of shape (n_samples, n_features)
+            Data, as :meth:`fit` takes it.
+        entropy : bool, default=False
+            Whether to estimate the entropy of the means, for which those of all rows are kept.
+
+        Returns
+        -------
+        moments : LatentMoments
+            Of the posterior means and variances, whatever `output` is.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from passive_pruner import PretrainedEncoder
+        >>> from passive_pruner.datasets import make_posterior
+        >>> posterior, _ = make_posterior(["active", "passive"], random_state=0)
+        >>> encoder = PretrainedEncoder(second_output="variance").fit(np.hstack(posterior))
+        >>> encoder.moments(np.hstack(posterior)).variance_of_mean.round(1)
+        array([1., 0.])
+        """
+        if entropy:
+            return LatentMoments.from_batch(*self.posterior(X), entropy=True)
+        if is_dask(X):
+            parts = (self.moments(block) for block in values_of(X))
+        else:
+            X = self._validate(X)
+            starts = range(0, X.shape[0], MOMENT_ROWS)
+            parts = (
+                LatentMoments.from_batch(
+                    *self._posterior(self._part(X, slice(start, start + MOMENT_ROWS)))
+                )
+                for start in starts
+            )
+        return reduce(LatentMoments.merge, parts)
 
     def get_feature_names_out(self, input_features=None):
         """Names of the columns that :meth:`transform` returns.

@@ -49,6 +49,10 @@ class Rows:
             rows /= self._divisor
         return rows
 
+    def part(self, rows: slice) -> "Rows":
+        """Return some rows, wrapped and not read."""
+        return Rows(self._X[rows], self._divisor)
+
     def first(self, n: int) -> "Rows":
         """Return the first `n` rows, wrapped and not read."""
         return Rows(self._X[:n], self._divisor)
