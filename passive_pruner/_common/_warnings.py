@@ -2,6 +2,7 @@
 
 import sys
 import warnings
+from types import FrameType
 
 # Where frames of the library and of what calls it back come from.
 _INSIDE = ("passive_pruner.", "sklearn.", "joblib.", "contextlib.", "torch.", "skorch.")
@@ -20,7 +21,8 @@ def warn_user(message: str, category: type[Warning]) -> None:
     category : type of Warning
         Its class.
     """
-    depth, frame = 1, sys._getframe(1)
+    depth = 1
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None and f"{frame.f_globals.get('__name__', '')}.".startswith(_INSIDE):
         depth, frame = depth + 1, frame.f_back
     warnings.warn(message, category, stacklevel=depth + 1)
