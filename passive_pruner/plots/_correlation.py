@@ -3,7 +3,7 @@
 import numpy as np
 
 from passive_pruner.metrics import gaussian_total_correlation
-from passive_pruner.plots._inputs import find_moments, rule_of, types_of
+from passive_pruner.plots._inputs import find_evidence, rule_of
 from passive_pruner.plots._style import (
     TYPE_COLORS,
     color_by_type,
@@ -151,9 +151,8 @@ class CorrelationDisplay:
             codes with variances.
         """
         require_matplotlib(f"{cls.__name__}.from_estimator")
-        moments, names, parts = find_moments(cls.__name__, estimator, X)
-        types = types_of(parts.remover, moments, criterion, threshold)
-        return cls.from_moments(moments, types=types, names=names, **kwargs)
+        found = find_evidence(cls.__name__, estimator, X, criterion, threshold)
+        return cls.from_moments(found.moments, types=found.types, names=found.names, **kwargs)
 
     def plot(self, *, absolute=False, ax=None):
         """Draw.

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from passive_pruner.plots._inputs import find_moments, rule_of, types_of
+from passive_pruner.plots._inputs import find_evidence, rule_of
 from passive_pruner.plots._labels import label_points
 from passive_pruner.plots._style import (
     TYPE_COLORS,
@@ -157,9 +157,9 @@ class VariableTypesDisplay:
             If there is no encoder for `X`, or no remover without `X`.
         """
         require_matplotlib(f"{cls.__name__}.from_estimator")
-        moments, names, parts = find_moments(cls.__name__, estimator, X)
-        types = types_of(parts.remover, moments, criterion, threshold)
-        criterion, threshold = rule_of(parts.remover, criterion, threshold)
+        moments, types, criterion, threshold, names, _ = find_evidence(
+            cls.__name__, estimator, X, criterion, threshold
+        )
         display = cls(moments, types, criterion=criterion, threshold=threshold, names=names)
         return display.plot(kind=kind, ax=ax)
 
@@ -240,7 +240,7 @@ class VariableTypesDisplay:
         self.legend_ = type_legend(
             ax, types, loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=3, frameon=False
         )
-        self.labels_ = label_points(ax, x, y, self._names())
+        self.labels_ = label_points(ax, x, y, self._names(), types)
 
     def _shade(self, left, right, bottom, top):
         from matplotlib.colors import to_rgb
