@@ -125,7 +125,8 @@ def find_evidence(
     parts = find_parts(estimator, X)
     criterion, threshold = rule_of(parts.remover, criterion, threshold)
     if X is not None and hasattr(parts.encoder, "moments"):
-        moments = parts.encoder.moments(parts.X, entropy=criterion == "entropy")
+        entropy = "entropy_power" in CRITERIA[criterion].statistics
+        moments = parts.encoder.moments(parts.X, entropy=entropy)
     elif X is None and parts.remover is not None:
         moments = parts.remover.moments_
     else:
