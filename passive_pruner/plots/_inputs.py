@@ -150,7 +150,7 @@ def rule_of(remover, criterion: str | None, threshold: float | None) -> tuple[st
 
     A criterion that the remover has as well keeps the remover's threshold.
     """
-    known = ("variance", 0.1) if remover is None else (remover.criterion, remover.threshold)
+    known = ("variance", 0.1) if remover is None else (remover.criterion_, remover.threshold_)
     criterion = criterion or known[0]
     if criterion not in CRITERIA:
         raise ValueError(f"criterion must be one of {sorted(CRITERIA)}, got {criterion!r}.")

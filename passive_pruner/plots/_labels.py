@@ -8,9 +8,8 @@ _FONT_SIZE = 8
 _CHARACTER = 0.65
 # Half the side of a marker, and what a label keeps away from it, in points.
 _MARKER, _GAP = 3, 2
-# Points that are no further apart than this share a label from the start, in points: about the
-# height of a label, so that two of them would not fit.
-_CROWD = 6
+# Points whose markers touch share a label from the start, in points.
+_CROWD = 2 * _MARKER
 # Longest list of names in a label; more are counted.
 _MAX_CHARACTERS = 14
 # Where a label may be beside its points, in the order of trying.
@@ -93,8 +92,7 @@ def _ranges(names):
 def _crowds(centres, members):
     """Closest crowds, and for every crowd the next larger one, as tuples of point numbers."""
     nodes, heights, larger = [(int(i),) for i in members], {}, {}
-    # Complete linkage: its height is the distance of the two outermost points, so crowds are
-    # compact, and no chain of points becomes one.
+    # Single linkage: what is dense becomes one crowd, and outliers keep their own labels.
     for a, b, height, _ in linkage(centres[members], "single") if len(members) > 1 else ():
         joined = nodes[int(a)] + nodes[int(b)]
         heights[joined] = height
@@ -105,7 +103,9 @@ def _crowds(centres, members):
         for node in nodes
         if heights.get(node, 0) <= _CROWD and heights.get(larger.get(node), np.inf) > _CROWD
     }
-    return closest, larger
+    # Two have a place each, on either side.
+    pairs = {node for node in closest if len(node) == 2}
+    return closest - pairs | {(i,) for pair in pairs for i in pair}, larger
 
 
 def _place(crowds, text_of, centres, frame):
