@@ -10,6 +10,9 @@ _CHARACTER = 0.65
 _MARKER, _GAP = 3, 2
 # Points whose markers touch share a label from the start, in points.
 _CROWD = 2 * _MARKER
+# Crowds that are further apart than this never join, in points: no label says where it belongs if
+# it stands for points all over the picture.
+_REACH = 15
 # Longest list of names in a label; more are counted.
 _MAX_CHARACTERS = 14
 # Where a label may be beside its points, in the order of trying.
@@ -21,7 +24,7 @@ def label_points(ax, x, y, names, types=None):
 
     Points of one type that lie close together share a label: their names, or if these are too
     many their number. Where a label finds no place its points join the nearest ones of their
-    type. Limits and scales of the axes must be final.
+    type, or stay without a label if these are far. Limits and scales of the axes must be final.
 
     Parameters
     ----------
@@ -56,9 +59,10 @@ def label_points(ax, x, y, names, types=None):
     placed, homeless = _place(crowds, text_of, centres, frame)
     while homeless:
         for crowd in homeless:
-            joined = larger.get(crowd, ())
-            crowds -= {crowd, *(c for c in crowds if set(c) <= set(joined))}
-            crowds |= {joined} if joined else set()
+            if crowd in crowds:  # and not yet in a larger one
+                joined = larger.get(crowd, ())
+                crowds -= {crowd, *(c for c in crowds if set(c) <= set(joined))}
+                crowds |= {joined} if joined else set()
         placed, homeless = _place(crowds, text_of, centres, frame)
     to_data = ax.transData.inverted()
     return [
@@ -86,7 +90,7 @@ def shared_label(names, type_):
 def _ranges(names):
     numbers = np.sort([int(name) for name in names])
     for run in np.split(numbers, np.flatnonzero(np.diff(numbers) != 1) + 1):
-        yield from map(str, run) if len(run) < 3 else [f"{run[0]}–{run[-1]}"]
+        yield from map(str, run) if len(run) < 3 else [f"{run[0]}-{run[-1]}"]
 
 
 def _crowds(centres, members):
@@ -96,7 +100,8 @@ def _crowds(centres, members):
     for a, b, height, _ in linkage(centres[members], "single") if len(members) > 1 else ():
         joined = nodes[int(a)] + nodes[int(b)]
         heights[joined] = height
-        larger[nodes[int(a)]] = larger[nodes[int(b)]] = joined
+        if height <= _REACH:
+            larger[nodes[int(a)]] = larger[nodes[int(b)]] = joined
         nodes.append(joined)
     closest = {
         node

@@ -269,7 +269,7 @@ class ThresholdDisplay:
             return "all"
         runs = np.split(equal, np.flatnonzero(np.diff(equal) != 1) + 1)
         return ", ".join(
-            f"{labels[run[0]]}–{labels[run[-1]]}" if len(run) > 1 else labels[run[0]]
+            f"{labels[run[0]]} to {labels[run[-1]]}" if len(run) > 1 else labels[run[0]]
             for run in runs
         )
 

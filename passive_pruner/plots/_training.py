@@ -155,9 +155,7 @@ class TrainingDisplay:
             ("kl", kl, {"color": "black"}),
             ("n_active", counts, {"color": TYPE_COLORS["active"], "drawstyle": "steps-mid"}),
         ):
-            (self.lines_[key],) = panel.plot(
-                epochs, series[key], marker=marker, label=key, **style
-            )
+            (self.lines_[key],) = panel.plot(epochs, series[key], marker=marker, label=key, **style)
         for panel, title in (
             (objective, "objective (nats)"),
             (kl, "KL divergence (nats)"),

@@ -47,7 +47,7 @@ class VariableTypesDisplay:
         Points of each type; only for ``kind="scatter"``.
     labels_ : list of Text
         Names beside the points, where points of one type that lie close together share a label,
-        such as "3–5, 8" or "12 passive"; or under the bars, if these are at most 64.
+        such as "3-5, 8" or "12 passive"; or under the bars, if these are at most 64.
     regions_ : dict of str to Rectangle
         Shaded region of each type; empty where the criterion does not read what is shown.
     bars_ : BarContainer
@@ -193,7 +193,9 @@ class VariableTypesDisplay:
                 f"kind must be 'scatter' or 'bar' and statistic one of {list(known)}, got "
                 f"{kind!r} and {statistic!r}."
             )
-        if not self.moments.has_variance and (kind == "scatter" or known[statistic].reads_variances):
+        if not self.moments.has_variance and (
+            kind == "scatter" or known[statistic].reads_variances
+        ):
             raise ValueError(
                 "These moments have no posterior variances. Pass X, for the encoder to give them, "
                 "or draw kind='bar' with statistic='variance_of_mean'."
