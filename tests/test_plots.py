@@ -276,8 +276,7 @@ def test_training_of_a_pruned_encoder_counts_its_own_variables(fitted_encoder):
     is_active = fitted_encoder.history_[-1]["variance_of_mean"] > 0.1
     keep = [np.flatnonzero(is_active)[0], *np.flatnonzero(~is_active)]
     display = plots.TrainingDisplay.from_estimator(fitted_encoder.pruned(keep))
-    if not hasattr(fitted_encoder, "best_epoch_"):
-        assert display.lines_["n_active"].get_ydata()[-1] == 1
+    assert display.lines_["n_active"].get_ydata()[-1] == 1
     assert display.lines_["n_active"].get_ydata().max() <= len(keep)
 
 

@@ -139,15 +139,17 @@ def test_rows_of_counts_are_compared_at_their_own_exposure(counts, mixed, missin
     assert (error[counted] < 0.5 * np.nanstd(X, axis=0)[counted]).all()
 
 
-def test_bytes_and_their_floats_are_drawn_alike():
-    X = np.random.default_rng(0).integers(0, 256, size=(40, 8, 8), dtype=np.uint8)
-    encoder = VAEEncoder(2, architecture=Conv((8, 8, 1), (8, 8), 16), max_steps=1, random_state=0)
-    encoder.fit(X)
+@pytest.mark.parametrize("levels", [256, 2])
+def test_bytes_and_their_floats_are_drawn_alike(levels):
+    X = np.random.default_rng(0).integers(levels, size=(40, 8, 8), dtype=np.uint8)
+    architecture = Conv((8, 8, 1), (8, 8), 16)
+    encoder = VAEEncoder(2, architecture=architecture, max_steps=1, random_state=0).fit(X)
+    floats = X.astype("f4") / (levels - 1)  # in 0..1, as the encoder reads these bytes
     as_bytes = plots.ReconstructionDisplay.from_estimator(encoder, X)
-    as_floats = plots.ReconstructionDisplay.from_estimator(encoder, (X / 255).astype("f4"))
+    as_floats = plots.ReconstructionDisplay.from_estimator(encoder, floats)
+    assert_allclose(as_bytes.original, floats[:8].reshape(8, -1), rtol=1e-6)
     assert_allclose(as_floats.original, as_bytes.original, rtol=1e-6)
     assert_allclose(as_floats.feature_error, as_bytes.feature_error, rtol=1e-5)
-    assert_allclose(as_bytes.original, X[:8].reshape(8, -1) / 255)
 
 
 @pytest.mark.parametrize("channels", [1, 3])

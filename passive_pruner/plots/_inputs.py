@@ -164,8 +164,8 @@ def as_rows(encoder, X) -> np.ndarray:
     X = np.asarray(X.toarray() if hasattr(X, "toarray") else X)
     X = X.reshape(len(X), -1)
     # An encoder of bytes reads bytes as 0..1; floats that it accepts are in 0..1 already.
-    is_bytes = X.dtype == np.uint8 and getattr(encoder, "is_bytes_", False)
-    return X.astype(np.float64) / (255 if is_bytes else 1)
+    is_bytes = X.dtype == np.uint8
+    return X.astype(np.float64) / (getattr(encoder, "byte_divisor_", 1) if is_bytes else 1)
 
 
 def reconstruct(encoder, codes: np.ndarray, original: np.ndarray) -> np.ndarray:

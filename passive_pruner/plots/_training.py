@@ -104,8 +104,9 @@ class TrainingDisplay:
         """
         require_matplotlib(f"{cls.__name__}.from_estimator")
         encoder = find_encoder(cls.__name__, estimator, needs="history_").encoder
-        best_epoch = getattr(encoder, "best_epoch_", None)
-        display = cls(encoder.history_, best_epoch=best_epoch, names=variable_names(encoder))
+        display = cls(
+            encoder.history_, best_epoch=encoder.best_epoch_, names=variable_names(encoder)
+        )
         return display.plot(statistic=statistic, ax=ax)
 
     def plot(self, *, statistic="mean_of_variance", ax=None):
@@ -127,7 +128,7 @@ class TrainingDisplay:
         Raises
         ------
         ValueError
-            If `statistic` is unknown.
+            If `statistic` is unknown, or `best_epoch` is none of the epochs.
         """
         if statistic not in _STATISTICS:
             raise ValueError(f"statistic must be one of {list(_STATISTICS)}, got {statistic!r}.")
@@ -137,7 +138,12 @@ class TrainingDisplay:
         epochs = self._epochs()
         best = len(epochs) - 1
         if self.best_epoch is not None:
-            best = int(np.flatnonzero(epochs == self.best_epoch)[-1])
+            if self.best_epoch not in epochs:
+                raise ValueError(
+                    f"best_epoch must be one of the epochs of history, {epochs[0]} to "
+                    f"{epochs[-1]}, got {self.best_epoch!r}."
+                )
+            best = int(np.flatnonzero(epochs == self.best_epoch)[0])
         n = len(self.history[0]["variance_of_mean"])
         series = {key: [r[key] for r in self.history] for key in ("objective", "reconstruction")}
         series["kl"] = [record["kl"] for record in self.history]
