@@ -9,7 +9,6 @@ from sklearn.utils._param_validation import StrOptions
 from torch import nn
 from torch.distributions import NegativeBinomial as NegativeBinomialDistribution
 from torch.distributions import Poisson as PoissonDistribution
-from torch.nn.functional import softplus
 
 from passive_pruner.vae._likelihoods._base import (
     STRETCH,
@@ -203,7 +202,7 @@ class _CountModule(LikelihoodModule):
 
 class _PoissonModule(_CountModule):
     def distribution(self, outputs, x=None):
-        return _Poisson(self.log_rate(outputs, x).exp(), validate_args=False)
+        return _Poisson(self.log_rate(outputs, x))
 
 
 class _NegativeBinomialModule(_CountModule):
@@ -240,18 +239,22 @@ class _NegativeBinomialModule(_CountModule):
 
 
 class _Poisson(PoissonDistribution):
+    def __init__(self, log_rate):
+        super().__init__(log_rate.exp(), validate_args=False)
+        self.log_rate = log_rate
+
     def log_prob(self, value):
         positive = value.clamp(min=1)
-        return _deviance(value, positive, self.rate.log() - positive.log()) - _log_gamma_rest(value)
+        return _deviance(value, positive, self.log_rate - positive.log()) - _log_gamma_rest(value)
 
 
 class _NegativeBinomial(NegativeBinomialDistribution):
     def log_prob(self, value):
         # With n = x + theta, the expected parts of n are n theta / (theta + m) and n m / (theta +
         # m); their logarithms relative to theta and x are what the deviance is made of.
-        theta, positive = self.total_count, value.clamp(min=1)
+        theta, positive = self.total_count[:1], value.clamp(min=1)  # one theta for all rows
         log_n_ratio = torch.log1p(value / theta)
-        of_theta = log_n_ratio - softplus(self.logits)
+        of_theta = log_n_ratio - torch.log1p(self.logits.exp())
         of_value = self.logits + theta.log() - positive.log() + of_theta
         deviance = _deviance(value, positive, of_value) + theta * (of_theta - of_theta.expm1())
         rest = _log_gamma_rest(theta + value) - _log_gamma_rest(theta) - _log_gamma_rest(value)
@@ -264,9 +267,14 @@ def _deviance(value, positive, log_ratio):
 
 
 def _log_gamma_rest(v):
-    """Return ln Gamma(v + 1) - v ln v + v, from 8 on by the Stirling series."""
-    small, large = v.clamp(max=8), v.clamp(min=8)
-    direct = torch.lgamma(small + 1) - torch.xlogy(small, small) + small
-    series = 0.5 * torch.log(2 * math.pi * large)
-    series = series + (1 / 12 - (1 / 360 - 1 / 1260 / large.square()) / large.square()) / large
-    return torch.where(v < 8, direct, series)
+    """Return g(v) = ln Gamma(v + 1) - v ln v + v, at several times the speed of lgamma.
+
+    The Stirling series of g has an error of 3e-9 from w = v + 4 on, and Gamma(w + 1) = (v + 1)
+    (v + 2) (v + 3) w Gamma(v + 1).
+    """
+    w, v = v + 4, v.clamp(min=1e-20)  # whose product with its logarithm is 0, not NaN
+    u = w.reciprocal()
+    square = u * u
+    series = u * (1 / 12 - square * (1 / 360 - square * (1 / 1260 - square / 1680)))
+    factors = (1 - 3 * u) * (1 - 2 * u) * (1 - u)  # (v + 1) (v + 2) (v + 3) / w^3
+    return v * torch.log1p(4 / v) - 4 + series + torch.log(torch.sqrt(2 * math.pi * w) / factors)
