@@ -1,8 +1,12 @@
 """Likelihoods: densities, means and draws, missing cells, and training with each kind of data."""
 
 import math
+import shutil
+import subprocess
+import sys
 from contextlib import contextmanager
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,6 +19,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 
+import passive_pruner
 from passive_pruner import PassiveVariableRemover
 from passive_pruner.vae import (
     Bernoulli,
@@ -622,6 +627,56 @@ def test_the_description_of_the_standardisation_is_what_is_done(likelihood, data
     logs = np.log1p(np.maximum(x.numpy(), 0))
     expected = (np.where(logged, logs, x.numpy()) - location) / scale
     np.testing.assert_allclose(module.standardize(x), expected, rtol=1e-6, atol=1e-6)
+
+
+LAPLACE = """
+import torch
+
+from passive_pruner.vae._likelihoods._base import Likelihood, LikelihoodModule
+
+
+class Laplace(Likelihood):
+    def build(self, X, *, allow_missing=False):
+        return LaplaceModule(missing=allow_missing)
+
+
+class LaplaceModule(LikelihoodModule):
+    def distribution(self, outputs):
+        return torch.distributions.Laplace(outputs, 0.5, validate_args=False)
+"""
+USE_LAPLACE = """
+import numpy as np
+from passive_pruner import VAEEncoder
+from passive_pruner.vae import MLP, Laplace, Mixed
+
+X = np.random.default_rng(0).standard_normal((30, 3))
+small = VAEEncoder(1, architecture=MLP(()), max_steps=2)
+assert small.set_params(likelihood="laplace").fit(X).sample(2).shape == (2, 3)
+mixed = Mixed([("laplace", [0, 2]), ("gaussian", 1)])
+assert isinstance(small.set_params(likelihood=mixed).fit(X).likelihood_.parts[0][0], Laplace)
+assert mixed.validated().resolve(3).build(X).standardization(3) is not None
+"""
+
+
+def test_two_files_add_a_likelihood(tmp_path):
+    # As the developer guide says: a file, and in `_names` the import, the class and its name.
+    package = Path(passive_pruner.__file__).parent
+    shutil.copytree(package, tmp_path / package.name, ignore=shutil.ignore_patterns("__pycache__"))
+    room = tmp_path / package.name / "vae" / "_likelihoods"
+    (room / "_laplace.py").write_text(LAPLACE)
+    names = (room / "_names.py").read_text()
+    for before, added in [
+        ("from ", "from passive_pruner.vae._likelihoods._laplace import Laplace\n"),
+        ('    "NegativeBinomial"', '    "Laplace",\n'),
+        ('    "negative_binomial"', '    "laplace": Laplace,\n'),
+    ]:
+        assert before in names
+        names = names.replace(before, added + before, 1)
+    (room / "_names.py").write_text(names)
+    run = subprocess.run(
+        [sys.executable, "-c", USE_LAPLACE], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stderr
 
 
 class Halved(GaussianModule):
