@@ -828,6 +828,16 @@ def test_missing_values_pass_the_check(likelihood, data):
     likelihood.check_data(np.full_like(X, np.nan))
 
 
+@every_case()
+@pytest.mark.parametrize("dtype", [np.int64, np.uint8, np.float16, np.float64])
+def test_the_check_takes_every_type_of_numbers(likelihood, data, dtype):
+    X = data().astype(dtype)
+    likelihood = likelihood.validated().resolve(X.shape[1])
+    if not isinstance(likelihood, Mixed):  # whose real numbers may have no place in a uint8
+        likelihood.check_data(X)
+    likelihood.check_data(X[:0])
+
+
 def test_an_unknown_exposure_is_an_error():
     with pytest.raises(ValueError, match=r"'exposure' parameter of Poisson.*'row_sum'"):
         small_encoder(likelihood=Poisson(exposure="column_sum")).fit(counts())

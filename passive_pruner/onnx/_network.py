@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import torch
 from onnx import TensorProto
 from skl2onnx.common.data_types import UInt8TensorType
@@ -25,11 +26,10 @@ def network_posterior(graph: Graph, encoder, x, input_type):
     """Write the nodes from data to the posterior means and variances of a VAEEncoder."""
     if isinstance(input_type, UInt8TensorType) and encoder.is_bytes_:
         x = graph.node("Div", x, graph.constant(255))
-    network = encoder._module(torch.device("cpu"))
-    standardization = network.likelihood.standardization(encoder.n_features_in_)
+    standardization = _standardization(encoder)
     if type(encoder.architecture_) is MLP and standardization is not None:
         return _perceptron(graph, encoder, x, standardization)
-    return graph.embed(_exported(network, encoder.n_features_in_, graph.opset), [x])
+    return graph.embed(_exported(encoder, graph.opset), [x])
 
 
 def _perceptron(graph, encoder, x, standardization):
@@ -64,6 +64,23 @@ def _gelu(graph, x):
     return graph.node("Mul", half, graph.node("Add", erf, graph.constant(1)))
 
 
+def _standardization(encoder):
+    """Ask the fitted likelihood for the numbers of its standardisation; None if it has none."""
+    n_features = encoder.n_features_in_
+    likelihood = encoder.likelihood_.build(
+        np.zeros((1, n_features), dtype=np.float32), allow_missing=encoder.allow_missing
+    )
+    prefix = "likelihood."
+    likelihood.load_state_dict(
+        {
+            name.removeprefix(prefix): torch.tensor(value, device="cpu")
+            for name, value in encoder.weights_.items()
+            if name.startswith(prefix)
+        }
+    )
+    return likelihood.standardization(n_features)
+
+
 def _encoder_inputs(graph, x, standardization, *, allow_missing):
     """Bring data to what the network reads, as `VAE.encoder_inputs` does."""
     logged, location, scale = standardization
@@ -94,7 +111,8 @@ class _Posterior(torch.nn.Module):
         return mean, log_variance.exp()
 
 
-def _exported(network, n_features, opset):
+def _exported(encoder, opset):
     """Graph of the network from data to posterior means and variances, through torch."""
-    x = torch.zeros(2, n_features, dtype=torch.float32, device="cpu")
+    network = encoder._module(torch.device("cpu"))
+    x = torch.zeros(2, encoder.n_features_in_, dtype=torch.float32, device="cpu")
     return torch_graph(_Posterior(network).eval(), x, opset)

@@ -203,9 +203,11 @@ def cell_error(message: str, column: int | str) -> ValueError:
 
 
 def extremes(X: np.ndarray) -> tuple[float, float]:
-    """Return the smallest and the largest value that is present; inf and -inf without any."""
-    low = np.fmin.reduce(X, axis=None, initial=np.inf)
-    return float(low), float(np.fmax.reduce(X, axis=None, initial=-np.inf))
+    """Return the smallest and the largest value that is present; (0, 0) if none is."""
+    if X.size == 0:
+        return 0.0, 0.0
+    low, high = np.fmin.reduce(X, axis=None), np.fmax.reduce(X, axis=None)
+    return (0.0, 0.0) if np.isnan(low) else (float(low), float(high))
 
 
 def first_cell(X: np.ndarray, wrong: np.ndarray) -> tuple[float, int]:
