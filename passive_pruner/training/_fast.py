@@ -21,8 +21,8 @@ from torch import nn
 
 from passive_pruner.training._gradients import GRADIENTS
 from passive_pruner.vae._likelihoods._base import STRETCH
-from passive_pruner.vae._likelihoods._gaussian import LOG_FLOOR, _GaussianModule
-from passive_pruner.vae._likelihoods._unit_interval import _BernoulliModule
+from passive_pruner.vae._likelihoods._gaussian import LOG_FLOOR, GaussianModule
+from passive_pruner.vae._likelihoods._unit_interval import BernoulliModule
 from passive_pruner.vae._network import LOG_VARIANCE_BOUND, VAE
 
 # exp of more is infinite in float32, and an error in Python.
@@ -97,8 +97,8 @@ class FastStep:
         if is_mlp and is_known(self.encoder) and is_known(self.decoder):
             self.flat = _flatten(self.learned)
         complete, kind = not self.likelihood.missing, type(self.likelihood)
-        self.is_bernoulli = complete and kind is _BernoulliModule
-        self.is_gaussian = complete and kind is _GaussianModule and len(self.likelihood.start) == 1
+        self.is_bernoulli = complete and kind is BernoulliModule
+        self.is_gaussian = complete and kind is GaussianModule and len(self.likelihood.start) == 1
         if self.is_gaussian:
             self.log_start = self.likelihood.start.item()
             self.squared_scale = self.likelihood.scale.square()
