@@ -113,6 +113,6 @@ class _Posterior(torch.nn.Module):
 
 def _exported(encoder, opset):
     """Graph of the network from data to posterior means and variances, through torch."""
-    network = encoder._module(torch.device("cpu"))
+    network = encoder.to_torch()
     x = torch.zeros(2, encoder.n_features_in_, dtype=torch.float32, device="cpu")
     return torch_graph(_Posterior(network).eval(), x, opset)
