@@ -18,7 +18,7 @@ from passive_pruner._common._state import VersionedState
 from passive_pruner._common._validation import all_or_nothing, plain_array, validate_numeric
 from passive_pruner.exceptions import PassiveUndeterminedWarning
 from passive_pruner.regime import CRITERIA, LatentMoments, report
-from passive_pruner.regime._criteria import STATISTICS, is_kept
+from passive_pruner.regime._criteria import MIXED, PASSIVE, is_kept
 from passive_pruner.regime._summary import is_decided, summarize
 
 # Halfway between the variance of a passive mean code, 0, and that of a passive draw, 1, which is
@@ -136,7 +136,8 @@ class PassiveVariableRemover(
 
     _parameter_constraints: ClassVar[dict] = {
         "threshold": [Interval(Real, 0, None, closed="left")],
-        "criterion": [StrOptions(set(CRITERIA))],
+        # A view, so that a criterion that is added later is known.
+        "criterion": [StrOptions(CRITERIA.keys())],
         "drop": [list, tuple],
     }
 
@@ -204,7 +205,7 @@ class PassiveVariableRemover(
 
     def _learn(self, X):
         """Update moments and types with a batch."""
-        if set(map(str, self.drop)) not in ({"passive"}, {"passive", "mixed"}):
+        if set(map(str, self.drop)) not in ({PASSIVE}, {PASSIVE, MIXED}):
             raise ValueError(
                 f"The 'drop' parameter of {type(self).__name__} must be ('passive',) or "
                 f"('passive', 'mixed'), got {self.drop!r} instead."
@@ -282,7 +283,7 @@ class PassiveVariableRemover(
         kept = self._is_kept()
         support[: len(kept)] = kept
         if not support.any():
-            statistic = STATISTICS[self.criterion]
+            statistic = CRITERIA[self.criterion].statistic
             values = getattr(self.moments_, statistic)
             rows = " (X contains only one sample)" if self.moments_.n_samples == 1 else ""
             raise ValueError(
@@ -318,10 +319,11 @@ class PassiveVariableRemover(
 
     def _moments_of_batch(self, X):
         names = getattr(self, "feature_names_in_", None)
-        if self.criterion in ("active_units", "entropy"):
+        criterion = CRITERIA[self.criterion]
+        if not criterion.reads_variances:
             if names is not None:
                 check_mean_names(names, self.criterion)
-            return LatentMoments.from_batch(X, entropy=self.criterion == "entropy")
+            return LatentMoments.from_batch(X, entropy="entropy_power" in criterion.statistics)
         if X.shape[1] % 2:
             raise ValueError(
                 f"criterion={self.criterion!r} needs [codes | variances], an even number of "
@@ -345,7 +347,7 @@ class PassiveVariableRemover(
             return False
         if self.criterion == "kl" and not (moments.mean_of_variance > _UNIT_LIKE).any():
             return False
-        none_passive = not np.any(self.variable_types_ == "passive")
+        none_passive = not np.any(self.variable_types_ == PASSIVE)
         return none_passive and bool((moments.variance_of_mean > _UNIT_LIKE).all())
 
     def __sklearn_tags__(self):
