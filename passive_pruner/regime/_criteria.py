@@ -41,6 +41,8 @@ class Criterion:
         from it.
     unit : str, default=""
         Unit of the first statistic.
+    reads_codes : bool, default=True
+        Whether the rule needs codes, so that the types of draws depend on knowing them for draws.
     reads_variances : bool, default=False
         Whether the rule needs posterior variances.
     adds_up : bool, default=True
@@ -67,6 +69,7 @@ class Criterion:
     words: str
     collapsed: float = 0
     unit: str = ""
+    reads_codes: bool = True
     reads_variances: bool = False
     adds_up: bool = True
     knows_mixed: bool = False
@@ -320,6 +323,7 @@ CRITERIA: dict[str, Criterion] = {
                 "Var(s2) < {threshold} and E[s2] <= {threshold}, else mixed"
             ),
             collapsed=1,
+            reads_codes=False,
             reads_variances=True,
             knows_mixed=True,
         ),
