@@ -61,8 +61,9 @@ def compute_values(
         X, y = _safe_indexing(X, rows), None if y is None else _safe_indexing(y, rows)
         cv = _folds_of_rows(cv, rows, n_given)
     parts = find_encoder("explore", estimator, X)
-    encoder, given = parts.encoder, parts.remover or PassiveVariableRemover()
-    thresholds = _checked_thresholds(thresholds, given.threshold)
+    encoder = parts.encoder
+    criterion, threshold, drop = _rule(parts.remover)
+    thresholds = _checked_thresholds(thresholds, threshold)
     moments = encoder.moments(parts.X, entropy=True)
     d = moments.n_components
     score = None
@@ -70,11 +71,11 @@ def compute_values(
         codes = encoder.transform(parts.X)
         score = _Score(codes, y, _after_encoder(estimator, parts), cv, scoring)
     criteria = {
-        criterion: {
-            **_description(criterion, moments),
-            **_per_threshold(criterion, thresholds, given.drop, moments, score),
+        name: {
+            **_description(name, moments),
+            **_per_threshold(name, thresholds, drop, moments, score),
         }
-        for criterion in CRITERIA
+        for name in CRITERIA
     }
     evidence = report(moments, [""] * d).drop(columns="type")
     return _plain(
@@ -86,8 +87,8 @@ def compute_values(
             "n_features": encoder.n_features_in_,
             "names": variable_names(encoder),
             "types": TYPES,
-            "drop": list(given.drop),
-            "start": {"criterion": given.criterion, "threshold": float(given.threshold)},
+            "drop": drop,
+            "start": {"criterion": criterion, "threshold": float(threshold)},
             "thresholds": thresholds,
             "criteria": criteria,
             "report": {name: evidence[name].to_numpy() for name in evidence},
@@ -99,6 +100,14 @@ def compute_values(
             "traversal": _traversal(encoder, d, image_shape, parts.feature_names),
         }
     )
+
+
+def _rule(remover):
+    """Return criterion, threshold and types to drop: as the remover was fitted, or its defaults."""
+    if remover is None:
+        remover = PassiveVariableRemover()
+        return remover.criterion, remover.threshold, remover.drop
+    return remover.criterion_, remover.threshold_, remover.drop_
 
 
 def _checked_thresholds(steps, threshold):
