@@ -105,8 +105,9 @@ def load_model(path):
         unknown = sorted(set(get_untrusted_types(file=path)) - set(trusted))
         if not unknown:
             model = load(path, trusted=trusted)
-    except (AttributeError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
-        # What skops meets in a file that it has not written, or that was cut or changed since.
+    except Exception as error:
+        # A file that skops has not written, or that was cut or changed since: its readers of JSON,
+        # arrays and archives raise whatever they stumble over.
         raise ValueError(
             f"{path} is an archive, but not one that skops can read "
             f"({type(error).__name__}: {error}). Save the model with "
