@@ -104,7 +104,8 @@ def make_app(path):
             question = Question.model_validate_json(body)
         except ValidationError as error:
             # Without the input itself, which may hold NaN: no JSON.
-            detail = error.errors(include_url=False, include_context=False, include_input=False)
+            errors = error.errors(include_url=False, include_context=False, include_input=False)
+            detail = [{**e, "loc": ("body", *e["loc"])} for e in errors]
             raise HTTPException(422, detail) from None
         labels, probabilities = session.run(None, {given.name: np.array(question.rows)})
         return Answer(labels=labels.tolist(), probabilities=probabilities.tolist())
