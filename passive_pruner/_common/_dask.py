@@ -186,8 +186,7 @@ def _transform_block(estimator, block, number, seed):
     block = _named_as_fitted(estimator, block)
     if seed is None:
         return estimator.transform(block)
-    # With the seed alone every block would be given the same noise.
-    return estimator._codes(block, (seed, number))
+    return estimator._codes(block, seed, number)
 
 
 def _inverse_block(estimator, block, number):
