@@ -40,7 +40,8 @@ def search(title, X, y, likelihoods, **params):
     for setting, score in zip(
         grid.cv_results_["params"], grid.cv_results_["mean_test_score"], strict=True
     ):
-        print(f"  accuracy {score:.3f}  {setting}")
+        likelihood = type(setting["enc__likelihood"]).__name__
+        print(f"  accuracy {score:.3f}  {likelihood}, threshold {setting['prune__threshold']}")
     return grid.best_estimator_["enc"]
 
 

@@ -248,6 +248,13 @@ def test_traversals_are_decoded_codes(values, fitted_encoder, cancer):
 def test_wrong_input_is_named(fitted_encoder, cancer):
     with pytest.raises(ValueError, match="needs a fitted encoder with a posterior"):
         compute_values(StandardScaler().fit(cancer[0]), cancer[0])
+
+    class Foreign:
+        def posterior(self, X):
+            return X, X
+
+    with pytest.raises(ValueError, match="explore needs an encoder with moments"):
+        compute_values(Foreign(), cancer[0])
     for threshold in (-1, np.nan, np.inf):
         with pytest.raises(ValueError, match=f"at least 0, got {threshold}"):
             compute_values(fitted_encoder, cancer[0], thresholds=[threshold])

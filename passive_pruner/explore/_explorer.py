@@ -71,8 +71,8 @@ def explore(
     Raises
     ------
     ValueError
-        If the estimator has no encoder, `X` and `y` differ in length, a threshold is negative or
-        not finite, or `image_shape` is not that of a row.
+        If the estimator has no encoder of this package, `X` and `y` differ in length, a threshold
+        is negative or not finite, or `image_shape` is not that of a row.
     OSError
         If the port is in use.
     ImportError

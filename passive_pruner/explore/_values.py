@@ -60,7 +60,7 @@ def compute_values(
         rows = np.sort(np.random.default_rng(0).choice(n_given, MAX_ROWS, replace=False))
         X, y = _safe_indexing(X, rows), None if y is None else _safe_indexing(y, rows)
         cv = _folds_of_rows(cv, rows, n_given)
-    parts = find_encoder("explore", estimator, X)
+    parts = find_encoder("explore", estimator, X, needs="moments")
     encoder = parts.encoder
     criterion, threshold, drop = _rule(parts.remover)
     thresholds = _checked_thresholds(thresholds, threshold)
