@@ -69,7 +69,7 @@ def validate_numeric(estimator, X, **kwargs):
 
 def refuse_series(X):
     """Raise a ValueError if `X` is one column of a DataFrame, of whichever library."""
-    if hasattr(X, "to_frame") and not hasattr(X, "columns"):
+    if hasattr(X, "to_frame") and getattr(X, "ndim", 1) == 1:
         raise ValueError(
             f"Expected 2D array, got 1D array instead: a {type(X).__name__} named {X.name!r}. "
             "Reshape your data with X.to_frame(), or take columns as df[['a', 'b']]."
@@ -149,7 +149,9 @@ def _numbers(estimator, name, cells):
             if isinstance(cell, str):
                 what = f"column {name!r} of X has text or categories, such as {shown}"
             else:
-                what = f"column {name!r} of X has cells that are no numbers, such as {shown} ({error})"
+                what = (
+                    f"column {name!r} of X has cells that are no numbers, such as {shown} ({error})"
+                )
             raise NotNumbersError(_encode_first(estimator, what)) from error
     return values
 

@@ -69,7 +69,8 @@ def load_model(path):
     Raises
     ------
     ValueError
-        If it is no skops file, such as a pickle, or holds other types.
+        If it is no skops file, such as a pickle, holds other types, or an encoder that would run
+        a model file.
     ImportError
         If skops is not installed.
     """
@@ -79,7 +80,7 @@ def load_model(path):
         raise ImportError(
             "Models are read by skops. Install it with pip install 'passive_pruner[explore]'."
         ) from error
-    from passive_pruner._trusted import trusted_types
+    from passive_pruner._trusted import refuse_model_files, trusted_types
 
     if not zipfile.is_zipfile(path):
         Path(path).open("rb").close()  # a missing file has its own error
@@ -96,7 +97,9 @@ def load_model(path):
             f"{', '.join(unknown)}. If you know them, load it yourself with skops.io.load and call "
             "passive_pruner.explore.explore(model, X, y)."
         )
-    return load(path, trusted=trusted)
+    estimator = load(path, trusted=trusted)
+    refuse_model_files(estimator)
+    return estimator
 
 
 def load_data(path, estimator, target=None):

@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 from onnx import TensorProto
-from skl2onnx.common.data_types import UInt8TensorType
 
 from passive_pruner.onnx._graph import Graph, torch_graph
 from passive_pruner.vae import (
@@ -30,10 +29,15 @@ _ACTIVATIONS = {
 }
 
 
-def network_posterior(graph: Graph, encoder, x, input_type):
+def network_posterior(graph: Graph, encoder, x, is_bytes):
     """Write the nodes from data to the posterior means and variances of a VAEEncoder."""
-    if isinstance(input_type, UInt8TensorType) and encoder.is_bytes_:
+    if is_bytes and encoder.is_bytes_:
         x = graph.node("Div", x, graph.constant(255))
+    elif is_bytes and hasattr(encoder.architecture_, "image_shape"):
+        raise ValueError(
+            "The ONNX input is bytes (uint8), but this VAEEncoder was fitted on images of floats. "
+            "Convert with a row of floats in the scale of the training data, or fit on bytes."
+        )
     if type(encoder.architecture_) is MLP and _is_known(encoder.likelihood_):
         return _perceptron(graph, encoder, x)
     return graph.embed(_exported(encoder, graph.opset), [x])
