@@ -14,8 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from passive_pruner._common._validation import unmasked
-
 # What precedes the name of a file that holds the values of an ONNX tensor: a key of protobuf, and
 # the length of the name in one or two bytes.
 _EXTERNAL_FILE = re.compile(rb"\n\x08location\x12([\x80-\xff]?[\x01-\x7f])")
@@ -70,7 +68,8 @@ def _to_numpy(values):
     if hasattr(values, "detach"):  # a torch tensor; numpy has no bfloat16
         values = values.detach().cpu()
         values = values.numpy() if values.is_complex() else values.float().numpy()
-    values = unmasked(values)
+    if isinstance(values, np.ma.MaskedArray):
+        values = values.astype(np.float32).filled(np.nan)
     if np.iscomplexobj(values):
         raise ValueError(
             "encode returned complex numbers, which a Gaussian posterior over real codes does not "
@@ -339,8 +338,8 @@ def _end(error):
 
 def _misfit(batch, error):
     return (
-        f"encode fails on {len(batch)} rows of shape {batch.shape[1:]}: {_end(error)}. Check that X has "
-        "the columns, or the images the layout, that the model was trained on."
+        f"encode fails on {len(batch)} rows of shape {batch.shape[1:]}: {_end(error)}. Check that "
+        "X has the columns, or the images the layout, that the model was trained on."
     )
 
 
@@ -353,11 +352,11 @@ def _load_torch(path):
             warnings.filterwarnings("ignore", "`torch.jit", DeprecationWarning)
             return torch.jit.load(path, map_location="cpu")
     except RuntimeError as error:
+        first_line = str(error).partition("\n")[0]
         raise ValueError(
-            f"torch.jit.load cannot read {path!r} as a TorchScript file: "
-            f"{_end(str(error).splitlines()[0])}. Write it with torch.jit.script(module).save(path). A "
-            "file of torch.save has no program: load it yourself and pass the module. The name of "
-            "an ONNX file must end in '.onnx'."
+            f"torch.jit.load cannot read {path!r} as a TorchScript file: {_end(first_line)}. Write "
+            "it with torch.jit.script(module).save(path). A file of torch.save has no program: "
+            "load it yourself and pass the module. The name of an ONNX file must end in '.onnx'."
         ) from error
 
 

@@ -149,9 +149,8 @@ def _numbers(estimator, name, cells):
             if isinstance(cell, str):
                 what = f"column {name!r} of X has text or categories, such as {shown}"
             else:
-                what = (
-                    f"column {name!r} of X has cells that are no numbers, such as {shown} ({error})"
-                )
+                what = f"column {name!r} of X has cells that are no numbers, such as {shown}"
+                what = f"{what} ({error})"
             raise NotNumbersError(_encode_first(estimator, what)) from error
     return values
 

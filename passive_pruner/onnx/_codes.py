@@ -67,7 +67,7 @@ def convert_remover(scope, operator, container):
 
 
 def _check_inputs(operator):
-    """Refuse inputs that the fitted estimator does not take: a graph would not, or fail when run."""
+    """Refuse inputs that the fitted estimator does not take: its graph could not."""
     estimator = operator.raw_operator
     check_is_fitted(estimator)
     text = [v.raw_name for v in operator.inputs if isinstance(v.type, StringTensorType)]
