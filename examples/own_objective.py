@@ -25,8 +25,8 @@ class FreeBits(Objective):
     def __init__(self, free_nats=0.5):
         self.free_nats = free_nats
 
-    def regularizer(self, mean, log_variance, sample, *, step=0, discriminator_logits=None):
-        kl = kl_per_variable(mean, log_variance).mean(dim=0)
+    def regularizer(self, codes, *, step=0):
+        kl = kl_per_variable(codes.mean, codes.log_variance).mean(dim=0)
         return kl.clamp(min=self.free_nats).sum()
 
 

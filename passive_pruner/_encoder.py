@@ -1,57 +1,46 @@
 """VAEEncoder: a variational autoencoder as a scikit-learn transformer."""
 
-import copy
-import warnings
 from functools import partial
 from numbers import Integral, Real
 from typing import ClassVar
-from weakref import WeakKeyDictionary
 
 import numpy as np
-import torch
 from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_array, check_is_fitted
 
-from passive_pruner._common._base import BaseEncoder
-from passive_pruner._common._callbacks import fit_task, without_callbacks
+from passive_pruner._common._callbacks import fit_task
 from passive_pruner._common._dask import accepts_dask, first_and_others, is_dask, values_of
-from passive_pruner._common._state import pack_fitted, unpack_fitted
-from passive_pruner._common._validation import (
-    all_or_nothing,
-    plain_array,
-    seed_from,
-    validate_numeric,
+from passive_pruner._common._rows import BlockedRows
+from passive_pruner._common._validation import all_or_nothing, seed_from
+from passive_pruner._common._warnings import warn_user
+from passive_pruner._fitted import FittedVAE
+from passive_pruner.exceptions import (
+    CollapseWarning,
+    FirstBatchWarning,
+    PrecisionWarning,
+    ScheduleWarning,
 )
-from passive_pruner._common._weights import read_weights, write_weights
-from passive_pruner._pruning import prune_encoder
-from passive_pruner.exceptions import CollapseWarning
 from passive_pruner.regime import LatentMoments
 from passive_pruner.regime import variance as variance_criterion
-from passive_pruner.training._batches import BlockedRows, Rows, flat_images
 from passive_pruner.training._distributed import n_processes
-from passive_pruner.training._training import EPOCH_STEPS, train
+from passive_pruner.training._training import EPOCH_STEPS, Training
 from passive_pruner.training._width import find_width
-from passive_pruner.vae import MLP, Architecture, BetaVAE, Gaussian, Likelihood, Objective
+from passive_pruner.vae import MLP, Architecture, BetaVAE, Likelihood, Objective
 from passive_pruner.vae._likelihoods import LIKELIHOODS
-from passive_pruner.vae._network import VAE, elbo_points, resolve_device, seeded_torch
+from passive_pruner.vae._network import resolve_device
+from passive_pruner.vae._random import plain_torch
 
 # Held-out rows are read after every epoch; more of them would cost time and tell little more.
 MAX_EVALUATION_ROWS = 1024
 # Rows that the start values of a likelihood are taken from, and that a collapse is looked for in.
 # Sparse data is written out densely for the first.
 MAX_STATISTICS_ROWS = 2048
-# Rows per chunk in which data passes through the network: the activations of a chunk stay in the
-# cache of the processor.
-CHUNK_ROWS = 1024
-
-# Estimator -> (the weights_ it was built from, the module, the state of its optimiser). What
-# lives here can always be rebuilt, so it stays out of pickles, copies and hashes.
-_live: WeakKeyDictionary = WeakKeyDictionary()
+# Fewer rows give start values that are off by a quarter of a standard deviation and more.
+MIN_FIRST_ROWS = 10
 
 
 @accepts_dask
-class VAEEncoder(BaseEncoder):
+class VAEEncoder(FittedVAE):
     """Variational autoencoder that encodes rows into the posterior of its latent variables.
 
     Training minimises the negative log-likelihood plus the regulariser of `objective`, both in
@@ -287,29 +276,24 @@ class VAEEncoder(BaseEncoder):
         n_epochs = -(-self.max_steps // EPOCH_STEPS)
         with fit_task(self, X, y, n_epochs=n_epochs) as task, all_or_nothing(self):
             continued = self.warm_start and hasattr(self, "weights_")
-            X, others = first_and_others(X) if is_dask(X) else (X, [])
-            X = self._begin(X, continued=continued, min_samples=2)
-            if others:
-                X = BlockedRows(X, [partial(self._read_block, block) for block in others])
-            rows = np.arange(len(X))
-            seed = self._seed(continued=continued)
+            first, others = first_and_others(X) if is_dask(X) else (X, [])
+            seed = self._settle(first, continued=continued)
+            table = self._table(first, reset=not continued, ensure_min_samples=2)
+            rng = np.random.default_rng(seed)
+            rows = np.arange(len(table))
+            n_held_out = 0
             if self.early_stopping:
-                n_held_out = int(np.ceil(self.validation_fraction * len(X)))
-                n_held_out = min(n_held_out, len(X) - 1, MAX_EVALUATION_ROWS)
-                shuffled = np.random.default_rng(seed).permutation(rows)
-                eval_rows, rows = shuffled[:n_held_out], shuffled[n_held_out:]
-            else:
-                eval_rows = rows[:MAX_EVALUATION_ROWS]
-            self._train(
-                X,
-                rows,
-                eval_rows,
-                seed=seed,
-                n_steps=self.max_steps,
-                continued=continued,
-                task=task,
-            )
-            self._warn_if_collapsed(X)
+                n_held_out = int(np.ceil(self.validation_fraction * len(rows)))
+                n_held_out = min(n_held_out, len(rows) - 1, MAX_EVALUATION_ROWS)
+            shuffled = rng.permutation(rows)
+            eval_rows = shuffled[: n_held_out or MAX_EVALUATION_ROWS]
+            rows = shuffled[n_held_out:]
+            if not continued:
+                self._count_components(table, rows, eval_rows, seed)
+            if others:
+                table = BlockedRows(table, [partial(self._read_block, block) for block in others])
+            self._train(table, rows, eval_rows, seed, continued=continued, task=task)
+            self._warn_if_collapsed(table, rng)
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -341,431 +325,219 @@ class VAEEncoder(BaseEncoder):
                     "n_components='auto' is found by training on all rows, which partial_fit does "
                     "not see. Give a number, or call fit on a sample first."
                 )
-            X = self._begin(X, continued=continued)
-            rows = np.arange(len(X))
-            self._train(
-                X,
-                rows,
-                rows[:MAX_EVALUATION_ROWS],
-                seed=self._seed(continued=continued),
-                n_steps=-(-len(X) // self.batch_size),
-                continued=continued,
-                task=task,
-                in_passes=True,
-            )
+            seed = self._settle(X, continued=continued)
+            table = self._table(X, reset=not continued)
+            if not continued:
+                self.n_components_ = self.n_components
+                if len(table) < MIN_FIRST_ROWS:
+                    warn_user(
+                        f"The first call of partial_fit has {len(table)} rows, from which location "
+                        "and scale of every column are taken for good. Begin with at least "
+                        f"{MIN_FIRST_ROWS}, better some hundred, that are drawn from all data.",
+                        FirstBatchWarning,
+                    )
+            rows = np.random.default_rng(seed).permutation(len(table))
+            eval_rows = rows[:MAX_EVALUATION_ROWS]
+            self._train(table, rows, eval_rows, seed, continued=continued, task=task, one_pass=True)
         return self
 
-    def _begin(self, X, *, continued, min_samples=1):
-        """Settle the components and check the data that training starts from."""
-        if not continued:
-            self.objective_ = (self.objective or BetaVAE()).validated()
+    def _settle(self, X, *, continued):
+        """Take over the components, or refuse what cannot change, and return the seed."""
+        if continued:
+            self._refuse_changes()
+        else:
             self.architecture_ = (self.architecture or MLP()).validated()
-            vars(self).pop("variable_numbers_", None)  # of an encoder that was pruned
-        given, shape = X, getattr(X, "shape", ())
-        X = self._rows(X, reset=not continued, ensure_min_samples=min_samples)
-        if not continued:
-            self.feature_shape_ = shape[1:] if len(shape) > 2 else (self.n_features_in_,)
-            likelihood = self.likelihood or Gaussian()
-            if isinstance(likelihood, str):
-                likelihood = LIKELIHOODS[likelihood]()
-            names = getattr(self, "feature_names_in_", None)
-            self.likelihood_ = likelihood.validated().resolve(self.n_features_in_, names)
-        for _, chunk in X.chunks(CHUNK_ROWS):
-            self.likelihood_.check_data(chunk)
-        if not continued:
-            self.n_components_ = self.n_components
-            if self.n_components == "auto":
-                if n_processes() > 1:
-                    raise ValueError(
-                        "n_components='auto' is found on the rows of one process, and another "
-                        "process may find another number. Fit on a sample before the process "
-                        "group is made, and give the n_components_ that it finds."
-                    )
-                self.n_components_ = find_width(without_callbacks(self), given, self.n_features_in_)
-        return X
-
-    def _read_block(self, block):
-        X = block.compute()
-        return self._begin(X, continued=True) if X.shape[0] else None
-
-    def _rows(self, X, *, reset, **kwargs):
-        """Validate `X`, images included, and wrap it without a copy."""
-        dtype = np.float32
-        if (image_shape := getattr(self.architecture_, "image_shape", None)) is not None:
-            X, dtype = flat_images(X, image_shape), [np.float32, np.uint8]
-        X = validate_numeric(
-            self,
-            X,
-            reset=reset,
-            dtype=dtype,
-            accept_sparse="csr",
-            ensure_all_finite="allow-nan" if self.allow_missing else True,
-            **kwargs,
-        )
-        is_bytes = X.dtype == np.uint8
-        if reset:
-            self.is_bytes_ = is_bytes
-        elif self.is_bytes_ and not is_bytes and X.max() > 1:
-            raise ValueError(
-                f"X has floats up to {X.max():.6g}, but VAEEncoder was fitted on bytes, which it "
-                "scales from 0..255 to 0..1. Pass bytes (uint8), or divide X by 255."
-            )
-        return Rows(X, divisor=255 if is_bytes else 1)
-
-    def _train(self, X, rows, eval_rows, *, seed, n_steps, continued, task, in_passes=False):
-        device = resolve_device(self.device)
-        first_step = self.n_steps_ if continued else 0
-        history = list(self.history_) if continued else []
-
-        def fitted():
-            return {
-                "weights_": module.weights(),
-                "history_": list(history),
-                "n_iter_": len(history),
-                "n_steps_": history[-1]["step"],
-            }
-
-        def end_epoch(record):
-            history.append(record)
-            return task.end_epoch(fitted)
-
-        optimizer_state = None
-        with seeded_torch(seed, device):
-            if continued:
-                module = self._module(device)
-                # Training changes the module in place; should it fail, `weights_` is what holds.
-                *_, kept_state = _live.pop(self)
-                if in_passes:
-                    optimizer_state = kept_state
-            else:
-                module = self._build_module(X[:: -(-len(X) // MAX_STATISTICS_ROWS)])
-            training = train(
-                module,
-                self.objective_,
-                X,
-                rows=rows,
-                eval_rows=eval_rows,
-                n_steps=n_steps,
-                first_step=first_step,
-                batch_size=self.batch_size,
-                learning_rate=self.learning_rate,
-                kl_warmup_steps=self.kl_warmup_steps,
-                device=device,
-                patience=self.n_iter_no_change if self.early_stopping and not in_passes else None,
-                tol=self.tol,
-                seed=seed,
-                verbose=bool(self.verbose),
-                optimizer_state=optimizer_state,
-                on_epoch_begin=task.begin_epoch,
-                on_epoch=end_epoch,
-            )
-        self.weights_ = module.weights()
-        self.history_ = history
-        self.n_iter_ = len(self.history_)
-        self.n_steps_ = training.n_steps
-        _live[self] = (self.weights_, module.eval(), training.optimizer_state)
-
-    def _build_module(self, X):
-        """Make an untrained network; its learned variance starts from the rows of `X`."""
-        n_features = X.shape[1]
-        encoder, decoder = self.architecture_.build(
-            n_features * (2 if self.allow_missing else 1),
-            self.n_components_,
-            self.likelihood_.n_outputs(n_features),
-        )
-        likelihood = self.likelihood_.build(X, allow_missing=self.allow_missing)
-        return VAE(encoder, decoder, likelihood, self.allow_missing)
-
-    def _module(self, device=None):
-        """Return the fitted network, rebuilt if `weights_` are not those it was built from."""
-        weights, module, _ = _live.get(self, (None, None, None))
-        if weights is not self.weights_:
-            with seeded_torch(0, torch.device("cpu")):  # layers draw weights when they are made
-                module = self._build_module(np.zeros((1, self.n_features_in_), dtype=np.float32))
-            module = module.load_weights(self.weights_).eval()
-            _live[self] = (self.weights_, module, None)
-        device = device or resolve_device(self.device, or_cpu=True)
-        # Moving a module to where it is already would take longer than encoding a few rows.
-        present = next(module.parameters()).device
-        if present.type != device.type or device.index not in (None, present.index):
-            module.to(device)
-        return module
-
-    def _seed(self, *, continued):
+            self.allow_missing_ = self.allow_missing
+            for name in ("variable_numbers_", "training_state_"):
+                vars(self).pop(name, None)  # of an encoder that was pruned, or of earlier passes
+        self.objective_ = (self.objective or BetaVAE()).validated()
         # Without the number of steps every call that continues would repeat the same draws.
         return seed_from(self.random_state) + (self.n_steps_ if continued else 0)
 
-    def _warn_if_collapsed(self, X):
-        posterior = self._posterior(X.first(MAX_STATISTICS_ROWS))
-        if (variance_criterion(LatentMoments.from_batch(*posterior), 0.1) == "passive").all():
-            warnings.warn(
+    def _refuse_changes(self):
+        """Name a parameter that a fitted network cannot follow."""
+        architecture = (self.architecture or MLP()).validated()
+        names = getattr(self, "feature_names_in_", None)
+        likelihood = self._new_likelihood().resolve(self.n_features_in_, names)
+        changed = {
+            "n_components": self.n_components not in ("auto", self.n_components_),
+            "architecture": not architecture.equals(self.architecture_),
+            "likelihood": not likelihood.equals(self.likelihood_),
+            "allow_missing": self.allow_missing != self.allow_missing_,
+        }
+        for name in (name for name, is_changed in changed.items() if is_changed):
+            fitted = getattr(self, f"{name}_")
+            raise ValueError(
+                f"{name}={getattr(self, name)!r} differs from {fitted!r}, with which the network "
+                "was made that training goes on with. Set it back, or fit anew: fit with "
+                "warm_start=False."
+            )
+
+    def _new_likelihood(self):
+        likelihood = "gaussian" if self.likelihood is None else self.likelihood
+        if isinstance(likelihood, str):
+            likelihood = LIKELIHOODS[likelihood]()
+        return likelihood.validated()
+
+    def _table(self, X, *, reset, **kwargs):
+        """Read training data, learn its units if `reset`, and look at every row once."""
+        shape = tuple(getattr(X, "shape", ()))
+        table = self._read(X, reset=reset, **kwargs)
+        if reset:
+            self.feature_shape_ = shape[1:] if len(shape) > 2 else (self.n_features_in_,)
+            names = getattr(self, "feature_names_in_", None)
+            self.likelihood_ = self._new_likelihood().resolve(self.n_features_in_, names)
+            table = self._centred(table)
+        for chunk, rows in table.chunks():
+            if np.isinf(rows).any():
+                self._raise_not_finite(rows, chunk.start)
+            self.likelihood_.check_data(rows)
+        return table.as_float32()
+
+    def _centred(self, table):
+        """Learn `origin_` where float32 would not tell the values of a column apart."""
+        is_lost, mean = table.lost_columns()
+        if not is_lost.any():
+            return table
+        shiftable = self.likelihood_.shiftable(self.n_features_in_)
+        if (is_lost & ~shiftable).any():
+            columns = self._column_names(np.flatnonzero(is_lost & ~shiftable))
+            warn_user(
+                f"The values of the columns {columns} are so large beside their spread that "
+                "float32 cannot tell them apart, and their likelihood has a fixed origin. Subtract "
+                "a constant from them, or choose likelihood='gaussian' for them.",
+                PrecisionWarning,
+            )
+        self.origin_ = np.where(is_lost & shiftable, mean, 0.0)
+        return table.with_origin(self.origin_)
+
+    def _read_block(self, block):
+        X = block.compute()
+        return self._table(X, reset=False) if X.shape[0] else None
+
+    def _count_components(self, table, rows, eval_rows, seed):
+        """Set `n_components_`, which "auto" finds by training."""
+        self.n_components_ = self.n_components
+        if self.n_components != "auto":
+            return
+        if n_processes() > 1:
+            raise ValueError(
+                "n_components='auto' is found on the rows of one process, and another process may "
+                "find another number. Fit on a sample before the process group is made, and give "
+                "the n_components_ that it finds."
+            )
+
+        def train(width, n_steps):
+            self.n_components_ = width
+            network = self._new_network(table, seed)
+            training = self._training(network, table, rows, eval_rows, seed, n_steps=n_steps)
+            # Half a search is no search: an interrupted one ends the fit.
+            training.keeps_interrupted = False
+            training.run()
+            return network, training.history[-1]["step"]
+
+        with plain_torch(grad=True):
+            self.n_components_ = find_width(
+                train, table, self.n_features_in_, max_steps=self.max_steps, seed=seed
+            )
+
+    def _new_network(self, table, seed):
+        statistics = table.draw(MAX_STATISTICS_ROWS, np.random.default_rng(seed))
+        return self._blueprint().build(statistics[:], seed)
+
+    def _training(self, network, table, rows, eval_rows, seed, *, n_steps, **kwargs):
+        """Prepare a run of training with the parameters of the encoder."""
+        return Training(
+            network,
+            self.objective_,
+            table,
+            rows=rows,
+            eval_rows=eval_rows,
+            n_steps=n_steps,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            kl_warmup_steps=self.kl_warmup_steps,
+            device=resolve_device(self.device),
+            tol=self.tol,
+            seed=seed,
+            is_mlp=type(self.architecture_) is MLP,
+            is_own=self._blueprint().is_own,
+            **{"patience": self.n_iter_no_change if self.early_stopping else None, **kwargs},
+        )
+
+    def _train(self, table, rows, eval_rows, seed, *, continued, task, one_pass=False):
+        first_step = self.n_steps_ if continued else 0
+        n_steps = -(-len(table) // self.batch_size) if one_pass else self.max_steps
+        if not one_pass:
+            self._compare_schedules(first_step + n_steps)
+
+        def end_epoch(history):
+            return task.end_epoch(
+                lambda: {
+                    "weights_": network.weights(),
+                    "history_": list(history),
+                    "n_iter_": len(history),
+                    "n_steps_": history[-1]["step"],
+                    "best_epoch_": history[-1]["epoch"],
+                }
+            )
+
+        with plain_torch(grad=True):
+            if continued:
+                network = self._blueprint().load(self.weights_)
+            else:
+                network = self._new_network(table, seed)
+            training = self._training(
+                network,
+                table,
+                rows,
+                eval_rows,
+                seed,
+                n_steps=n_steps,
+                verbose=bool(self.verbose),
+                first_step=first_step,
+                history=list(self.history_) if continued else [],
+                state=getattr(self, "training_state_", None) if one_pass else None,
+                on_epoch_begin=task.begin_epoch,
+                on_epoch=end_epoch,
+                **({"patience": None} if one_pass else {}),
+            )
+            training.run()
+        self.weights_ = network.weights()
+        self._freeze()
+        self.history_ = training.history
+        self.n_iter_ = len(self.history_)
+        self.n_steps_ = self.history_[-1]["step"]
+        self.best_epoch_ = training.best_epoch
+        vars(self).pop("training_state_", None)
+        if one_pass and training.state is not None:
+            self.training_state_ = training.state
+
+    def _compare_schedules(self, n_steps):
+        """Warn where training cannot reach the end of a schedule."""
+        if self.kl_warmup_steps >= n_steps:
+            warn_user(
+                f"kl_warmup_steps={self.kl_warmup_steps} is not below the {n_steps} gradient steps "
+                "that training may take, so the regulariser never has full weight and another "
+                "objective is trained. Lower it, or raise max_steps.",
+                ScheduleWarning,
+            )
+        if self.objective_.schedule_steps() > n_steps:
+            warn_user(
+                f"The schedule of {self.objective_!r} ends after "
+                f"{self.objective_.schedule_steps()} gradient steps, but training takes at most "
+                f"{n_steps}. Shorten it, or raise max_steps.",
+                ScheduleWarning,
+            )
+
+    def _warn_if_collapsed(self, table, rng):
+        posterior = self._posterior(table.draw(MAX_STATISTICS_ROWS, rng))
+        moments = LatentMoments.from_batch(*posterior)
+        if (variance_criterion(moments, 0.1) == "passive").all():
+            warn_user(
                 f"All {self.n_components_} latent variables are passive: the codes carry no "
                 "information. Scale the columns of X (StandardScaler), raise max_steps, lower the "
                 "weight of the KL divergence in `objective`, or choose a likelihood that fits the "
                 "data.",
                 CollapseWarning,
-                stacklevel=3,
             )
-
-    def inverse_transform(self, Z):
-        """Decode codes into the mean of the likelihood.
-
-        Parameters
-        ----------
-        Z : array-like of shape (n_samples, n_components) or (n_samples, 2 * n_components)
-            Codes, dask collections included; the second form, for encoders with `add_variance`, is
-            what :meth:`transform` returns, and its variances are not needed.
-
-        Returns
-        -------
-        X : ndarray of shape (n_samples, n_features), float32
-            Expected data, in the units of the training data. For a dask collection a lazy one of
-            the same kind.
-
-        Raises
-        ------
-        ValueError
-            If the number of columns is another.
-        """
-        check_is_fitted(self)
-        Z = check_array(Z, dtype=np.float32)
-        if Z.shape[1] not in (self.n_components_, self._n_features_out):
-            raise ValueError(
-                f"Z has {Z.shape[1]} columns, but this VAEEncoder decodes codes of "
-                f"{self.n_components_} columns."
-            )
-        module = self._module()
-        return self._decode(Z[:, : self.n_components_], module.mean)
-
-    def sample(self, n_samples=1):
-        """Draw rows from the model: codes from the prior, then data from the likelihood.
-
-        Parameters
-        ----------
-        n_samples : int, default=1
-            Number of rows.
-
-        Returns
-        -------
-        X : ndarray of shape (n_samples, n_features), float32
-        """
-        check_is_fitted(self)
-        module = self._module()
-        seed = seed_from(self.random_state)
-        Z = np.random.default_rng(seed).standard_normal(
-            (n_samples, self.n_components_), dtype=np.float32
-        )
-        with seeded_torch(seed, next(module.parameters()).device):
-            return self._decode(Z, module.sample)
-
-    def pruned(self, keep):
-        """Cut latent variables out of the fitted network.
-
-        The outputs of dropped variables are cut off the encoder, and their inputs off the decoder,
-        which then decodes as if they were at 0, the mean of their prior.
-
-        Parameters
-        ----------
-        keep : array-like of bool of shape (n_components,), or of int
-            Mask of the variables to keep, such as `PassiveVariableRemover.get_support` gives for
-            mean codes, or their numbers.
-
-        Returns
-        -------
-        encoder : VAEEncoder
-            A smaller fitted encoder. Its codes are the kept columns of those of this encoder, with
-            their names; draws with ``output="sampled"`` are new draws.
-
-        Raises
-        ------
-        ValueError
-            If `keep` is neither or keeps nothing, or if the network cannot be cut.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> from sklearn.datasets import load_wine
-        >>> from passive_pruner import VAEEncoder
-        >>> X = load_wine().data
-        >>> encoder = VAEEncoder(n_components=6, max_steps=300, random_state=0).fit(X)
-        >>> smaller = encoder.pruned([0, 2])
-        >>> bool(np.allclose(smaller.transform(X), encoder.transform(X)[:, [0, 2]], atol=1e-5))
-        True
-        >>> smaller.get_feature_names_out()
-        array(['vaeencoder0', 'vaeencoder2'], dtype=object)
-        """
-        return prune_encoder(self, keep)
-
-    def save_weights(self, path):
-        """Write the weights to a safetensors file, by their names in the torch state dict.
-
-        Parameters
-        ----------
-        path : str or path-like
-            The file to write.
-
-        Raises
-        ------
-        NotFittedError
-            If the encoder is not fitted.
-
-        Examples
-        --------
-        >>> import tempfile
-        >>> from sklearn.datasets import load_wine
-        >>> from passive_pruner import VAEEncoder
-        >>> X = load_wine().data
-        >>> encoder = VAEEncoder(n_components=4, max_steps=300, random_state=0).fit(X)
-        >>> other = VAEEncoder(n_components=4, max_steps=1, random_state=1).fit(X)
-        >>> with tempfile.NamedTemporaryFile(suffix=".safetensors") as file:
-        ...     encoder.save_weights(file.name)
-        ...     other = other.load_weights(file.name)
-        >>> bool((other.transform(X) == encoder.transform(X)).all())
-        True
-        """
-        check_is_fitted(self)
-        write_weights(self.weights_, path)
-
-    def load_weights(self, path):
-        """Replace the weights by those of a safetensors file.
-
-        The file may come from :meth:`save_weights` or from ``safetensors.torch.save_file`` on the
-        state dict of the same network; half precision is widened. `history_` stays that of the
-        last fit.
-
-        Parameters
-        ----------
-        path : str or path-like
-            The file to read. Reading it executes nothing.
-
-        Returns
-        -------
-        self : VAEEncoder
-            Unchanged if an error is raised.
-
-        Raises
-        ------
-        NotFittedError
-            If the encoder is not fitted: its fit decides names and shapes, one step is enough.
-        ValueError
-            If names or shapes differ from those of `weights_`, if a value is not finite, or if
-            the file holds other values than were saved.
-        safetensors.SafetensorError
-            If the file is no complete safetensors file.
-        """
-        check_is_fitted(self)
-        self.weights_ = read_weights(path, self.weights_)
-        return self
-
-    def score_samples(self, X):
-        """Evidence lower bound (ELBO) of each row.
-
-        The expectation over the posterior is taken at 16 fixed quasi-random points, the same for
-        every row and every call, so that the score of a row depends on that row alone.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Numeric data.
-
-        Returns
-        -------
-        elbo : ndarray of shape (n_samples,), float64
-            In nats.
-        """
-        X = self._validate(X)
-        # In float64, because a sum over many features of float32 would depend in its last digits
-        # on the number of rows that share a matrix product.
-        device = resolve_device(self.device, or_cpu=True)
-        if device.type == "mps":  # which has no float64
-            device = torch.device("cpu")
-        module = copy.deepcopy(self._module()).to(device).double()
-        noise = elbo_points(self.n_components_)
-        elbo = np.empty(len(X))
-        for chunk, x in self._chunks(X, module):
-            elbo[chunk] = module.elbo(x.double(), noise.to(device)).cpu()
-        return elbo
-
-    def score(self, X, y=None):
-        """Mean ELBO of the rows, in nats: higher is better, so grid searches can maximise it.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Numeric data.
-        y : None
-            Ignored.
-
-        Returns
-        -------
-        elbo : float
-        """
-        return float(self.score_samples(X).mean())
-
-    def _validate(self, X):
-        check_is_fitted(self)
-        if not self.allow_missing and not self.is_bytes_:
-            plain = plain_array(self, X, np.float32)
-            if plain is not None:
-                return Rows(plain)
-        return self._rows(X, reset=False)
-
-    def _part(self, X, rows):
-        return X.part(rows)
-
-    def _encode(self, X, mean, variance):
-        module = self._module()
-        for chunk, x in self._chunks(X, module):
-            mean_x, log_variance = module.encode(x)
-            mean[chunk] = mean_x.numpy(force=True)
-            if variance is not None:
-                variance[chunk] = log_variance.exp().numpy(force=True)
-
-    def _decode(self, Z, decode):
-        X = np.empty((len(Z), self.n_features_in_), dtype=np.float32)
-        for chunk, z in self._chunks(Rows(Z), self._module()):
-            X[chunk] = decode(z).numpy(force=True)
-        return X.reshape(-1, *self.feature_shape_)
-
-    @staticmethod
-    def _chunks(X, module):
-        device = next(module.parameters()).device
-        with torch.inference_mode():
-            for chunk, rows in X.chunks(CHUNK_ROWS):
-                yield chunk, torch.from_numpy(rows).to(device)
-
-    def _sk_visual_block_(self):
-        """Put the components into the HTML representation, as soon as they are known.
-
-        scikit-learn falls back to a plain table if this raises, as it does before version 1.7.
-        """
-        from sklearn.utils._repr_html.estimator import _VisualBlock
-
-        components = {
-            name: getattr(self, f"{name}_", getattr(self, name))
-            for name in ("objective", "likelihood", "architecture")
-        }
-        shown = {k: v for k, v in components.items() if not (v is None or isinstance(v, str))}
-        if not shown:
-            return _VisualBlock("single", self, names=type(self).__name__, name_details=str(self))
-        return _VisualBlock(
-            "parallel",
-            list(shown.values()),
-            names=[f"{name}: {type(value).__name__}" for name, value in shown.items()],
-            name_details=[str(value) for value in shown.values()],
-        )
-
-    def __getstate__(self):
-        return pack_fitted(super().__getstate__())
-
-    def __setstate__(self, state):
-        super().__setstate__(unpack_fitted(state))
-
-    def __sklearn_is_fitted__(self):
-        return hasattr(self, "weights_")
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        tags.input_tags.allow_nan = self.allow_missing
-        return tags

@@ -16,6 +16,8 @@ from passive_pruner._common._base import BaseEncoder
 from passive_pruner._common._callbacks import fit_task
 from passive_pruner._common._codes import SAMPLED_SUFFIX
 from passive_pruner._common._dask import accepts_dask, first_and_others, is_dask
+from passive_pruner._common._draws import row_keys
+from passive_pruner._common._rows import Rows
 from passive_pruner._common._validation import all_or_nothing, unmasked, validate_numeric
 from passive_pruner._runtimes import (
     file_digest,
@@ -265,7 +267,7 @@ class PretrainedEncoder(BaseEncoder):
         check_is_fitted(self)
         return self._rows(X, reset=False)
 
-    def _encode(self, X, mean, variance):
+    def _encode(self, X, mean, variance, keys=None):
         n = X.shape[0]
         # Even batches: a last batch of one row would lose its dimension in models that squeeze.
         bounds = np.linspace(0, n, -(-n // self.batch_size) + 1).astype(int)
@@ -275,6 +277,8 @@ class PretrainedEncoder(BaseEncoder):
                 mean[rows], second = self._encode_batch(encode, X[rows])
                 if variance is not None:
                     variance[rows] = self._variance(second)
+                if keys is not None:
+                    keys[rows] = row_keys(Rows(X[rows])[:])
 
     def _encode_batch(self, encode, X):
         """Mean and second output of flat rows, checked."""

@@ -1,6 +1,5 @@
 """Feature selector that removes the passive latent variables of a variational autoencoder."""
 
-import warnings
 from numbers import Real
 from typing import ClassVar
 
@@ -16,9 +15,10 @@ from passive_pruner._common._dask import accepts_dask, is_dask, moments_of
 from passive_pruner._common._documentation import DocumentationLinkMixin
 from passive_pruner._common._state import VersionedState
 from passive_pruner._common._validation import all_or_nothing, plain_array, validate_numeric
+from passive_pruner._common._warnings import warn_user
 from passive_pruner.exceptions import PassiveUndeterminedWarning
 from passive_pruner.regime import CRITERIA, LatentMoments, report
-from passive_pruner.regime._criteria import STATISTICS, is_kept
+from passive_pruner.regime._criteria import MIXED, PASSIVE, is_kept
 from passive_pruner.regime._summary import is_decided, summarize
 
 # Halfway between the variance of a passive mean code, 0, and that of a passive draw, 1, which is
@@ -71,6 +71,9 @@ class PassiveVariableRemover(
     ----------
     variable_types_ : ndarray of shape (n_components,), str
         "active", "mixed" or "passive" for every latent variable, by the rule of the criterion.
+    threshold_, criterion_, drop_ : float, str, tuple of str
+        The parameters that the types and the selection come from. Parameters that are set after
+        ``fit`` act from the next ``fit`` or ``partial_fit`` on.
     moments_ : LatentMoments
         Moments of the data, see :class:`passive_pruner.regime.LatentMoments`.
     undetermined_ : bool
@@ -136,7 +139,8 @@ class PassiveVariableRemover(
 
     _parameter_constraints: ClassVar[dict] = {
         "threshold": [Interval(Real, 0, None, closed="left")],
-        "criterion": [StrOptions(set(CRITERIA))],
+        # A view, so that a criterion that is added later is known.
+        "criterion": [StrOptions(CRITERIA.keys())],
         "drop": [list, tuple],
     }
 
@@ -169,8 +173,7 @@ class PassiveVariableRemover(
             If X is invalid, contradicts the criterion, or has no variable left to keep.
         """
         with fit_task(self, X, y), all_or_nothing(self):
-            for name in ("moments_", "variable_types_", "undetermined_"):
-                vars(self).pop(name, None)
+            vars(self).pop("moments_", None)
             self._learn(X)
             self._get_support_mask()
         return self
@@ -178,6 +181,9 @@ class PassiveVariableRemover(
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y=None):
         """Learn the types from all batches so far, as if they had come at once.
+
+        A `threshold` or `drop` that was changed in between holds for all batches, and so does a
+        criterion that reads the same columns.
 
         Parameters
         ----------
@@ -196,7 +202,7 @@ class PassiveVariableRemover(
         ------
         ValueError
             If X is invalid, contradicts the criterion, or differs in its columns from the
-            batches before.
+            batches before, or if the criterion was changed to one that reads others.
         """
         with fit_task(self, X, y), all_or_nothing(self):
             self._learn(X)
@@ -204,29 +210,37 @@ class PassiveVariableRemover(
 
     def _learn(self, X):
         """Update moments and types with a batch."""
-        if set(map(str, self.drop)) not in ({"passive"}, {"passive", "mixed"}):
+        if set(map(str, self.drop)) not in ({PASSIVE}, {PASSIVE, MIXED}):
             raise ValueError(
                 f"The 'drop' parameter of {type(self).__name__} must be ('passive',) or "
                 f"('passive', 'mixed'), got {self.drop!r} instead."
             )
         first = not hasattr(self, "moments_")
+        criterion = CRITERIA[self.criterion]
+        if not first and CRITERIA[self.criterion_].reads_variances != criterion.reads_variances:
+            raise ValueError(
+                f"partial_fit cannot go on with criterion={self.criterion!r}, as the batches "
+                f"before were read by {self.criterion_!r}, which takes other columns. Start again "
+                f"with fit, or set criterion={self.criterion_!r}."
+            )
         if is_dask(X):
             batch = moments_of(self, X, reset=first)
         else:
             X = validate_numeric(self, X, dtype=[np.float64, np.float32], reset=first)
             batch = self._moments_of_batch(X)
         self.moments_ = batch if first else self.moments_.merge(batch)
-        self.variable_types_ = CRITERIA[self.criterion](self.moments_, self.threshold)
+        self.threshold_, self.criterion_ = float(self.threshold), self.criterion
+        self.drop_ = tuple(map(str, self.drop))
+        self.variable_types_ = criterion(self.moments_, self.threshold_)
         self.undetermined_ = self._is_undetermined()
         if self.undetermined_:
-            warnings.warn(
+            warn_user(
                 "No variable looks passive, but every code has a variance above "
                 f"{_UNIT_LIKE}, as draws from the posterior and standardised codes "
                 "have in passive variables too. Pass mean codes and put scalers after this "
                 'step, or let posterior variances decide: criterion="variance" with '
                 "VAEEncoder(add_variance=True). If no variable is passive, those confirm it.",
                 PassiveUndeterminedWarning,
-                stacklevel=4,
             )
 
     @property
@@ -234,8 +248,8 @@ class PassiveVariableRemover(
         """DataFrame with the evidence for every latent variable."""
         check_is_fitted(self)
         table = report(self.moments_, self.variable_types_, names=self._variable_names())
-        decided = is_decided(self.moments_, self.criterion, self.threshold)
-        table.insert(1, "decided", decided | (self.threshold == 0))
+        decided = is_decided(self.moments_, self.criterion_, self.threshold_)
+        table.insert(1, "decided", decided | (self.threshold_ == 0))
         return table
 
     def summary(self):
@@ -264,8 +278,8 @@ class PassiveVariableRemover(
             self.moments_,
             self.variable_types_,
             self._is_kept(),
-            criterion=self.criterion,
-            threshold=self.threshold,
+            criterion=self.criterion_,
+            threshold=self.threshold_,
             names=self._variable_names(),
         )
 
@@ -274,7 +288,7 @@ class PassiveVariableRemover(
         return None if names is None else names[: self.moments_.n_components]
 
     def _is_kept(self):
-        return is_kept(self.variable_types_, self.threshold, self.drop)
+        return is_kept(self.variable_types_, self.threshold_, self.drop_)
 
     def _get_support_mask(self):
         check_is_fitted(self)
@@ -282,13 +296,13 @@ class PassiveVariableRemover(
         kept = self._is_kept()
         support[: len(kept)] = kept
         if not support.any():
-            statistic = STATISTICS[self.criterion]
+            statistic = CRITERIA[self.criterion_].statistic
             values = getattr(self.moments_, statistic)
             rows = " (X contains only one sample)" if self.moments_.n_samples == 1 else ""
             raise ValueError(
-                f"Every latent variable is {' or '.join(self.drop)} under "
-                f"criterion={self.criterion!r} with threshold={self.threshold}, none is left to "
-                f"keep{rows}: {statistic} is between {values.min():.3g} and {values.max():.3g}. "
+                f"Every latent variable is {' or '.join(self.drop_)} under "
+                f"criterion={self.criterion_!r} with threshold={self.threshold_:g}, none is left "
+                f"to keep{rows}: {statistic} is between {values.min():.3g} and {values.max():.3g}. "
                 "Lower the threshold (0 keeps all), or train the encoder to collapse less."
             )
         return support
@@ -318,10 +332,11 @@ class PassiveVariableRemover(
 
     def _moments_of_batch(self, X):
         names = getattr(self, "feature_names_in_", None)
-        if self.criterion in ("active_units", "entropy"):
+        criterion = CRITERIA[self.criterion]
+        if not criterion.reads_variances:
             if names is not None:
                 check_mean_names(names, self.criterion)
-            return LatentMoments.from_batch(X, entropy=self.criterion == "entropy")
+            return LatentMoments.from_batch(X, entropy="entropy_power" in criterion.statistics)
         if X.shape[1] % 2:
             raise ValueError(
                 f"criterion={self.criterion!r} needs [codes | variances], an even number of "
@@ -341,12 +356,20 @@ class PassiveVariableRemover(
     def _is_undetermined(self):
         moments = self.moments_
         # Draws that are known to be draws, and the posterior variances, speak for themselves.
-        if self.criterion == "variance" or moments.sampled or self.threshold == 0:
+        criterion = CRITERIA[self.criterion_]
+        if not criterion.reads_codes or moments.sampled or self.threshold_ == 0:
             return False
-        if self.criterion == "kl" and not (moments.mean_of_variance > _UNIT_LIKE).any():
+        if criterion.reads_variances and not (moments.mean_of_variance > _UNIT_LIKE).any():
             return False
-        none_passive = not np.any(self.variable_types_ == "passive")
+        none_passive = not np.any(self.variable_types_ == PASSIVE)
         return none_passive and bool((moments.variance_of_mean > _UNIT_LIKE).all())
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        # States of versions whose parameters acted at once.
+        if hasattr(self, "moments_") and not hasattr(self, "criterion_"):
+            self.threshold_, self.criterion_ = float(self.threshold), self.criterion
+            self.drop_ = tuple(map(str, self.drop))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

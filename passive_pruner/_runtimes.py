@@ -100,6 +100,8 @@ def own_copy(encode):
         return encode
     import torch
 
+    from passive_pruner.vae._random import plain_torch
+
     # Weights that a hook computes from others, as in torch.nn.utils.weight_norm, are part of a
     # graph of autograd, which torch does not copy.
     computed = {
@@ -109,7 +111,8 @@ def own_copy(encode):
         if isinstance(value, torch.Tensor) and not value.is_leaf
     }
     try:
-        encode = copy.deepcopy(encode, computed)
+        with plain_torch(grad=True):
+            encode = copy.deepcopy(encode, computed)
     except Exception as error:
         raise ValueError(
             f"PretrainedEncoder runs a copy of its module, but a {type(module).__name__} cannot "
@@ -247,11 +250,11 @@ class TorchModel:
         """Give a function from float32 arrays for the block, which shields it from this thread."""
         import torch
 
-        from passive_pruner.vae._network import seeded_torch
+        from passive_pruner.vae._random import LocalDraws, plain_torch
 
-        # no_grad instead of inference_mode, whose tensors, should the module keep one, could not
-        # be copied later. Seeded, because a whole VAE draws its codes as well.
-        with torch.no_grad(), seeded_torch(0, self._device):
+        # no_grad instead of inference mode, in which a module could not ask for gradients of its
+        # own. Seeded, because a whole VAE draws its codes as well.
+        with plain_torch(grad=True), torch.no_grad(), LocalDraws(0):
             yield self._run
 
     def _run(self, batch):

@@ -3,7 +3,10 @@
 __all__ = [
     "CollapseWarning",
     "DivergenceWarning",
+    "FirstBatchWarning",
     "PassiveUndeterminedWarning",
+    "PrecisionWarning",
+    "ScheduleWarning",
     "TrainingInterruptedWarning",
 ]
 
@@ -16,8 +19,20 @@ class DivergenceWarning(UserWarning):
     """Training met a non-finite objective and was stopped at the last finite weights."""
 
 
+class FirstBatchWarning(UserWarning):
+    """The first batch of a stream, from which start values are taken, has very few rows."""
+
+
 class PassiveUndeterminedWarning(UserWarning):
     """The given codes cannot show whether any of their variables is passive."""
+
+
+class PrecisionWarning(UserWarning):
+    """Values of a column are so large beside their spread that float32 cannot tell them apart."""
+
+
+class ScheduleWarning(UserWarning):
+    """A schedule of the objective takes more gradient steps than training may take."""
 
 
 class TrainingInterruptedWarning(UserWarning):

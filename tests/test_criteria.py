@@ -6,9 +6,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from passive_pruner import PassiveVariableRemover
 from passive_pruner.datasets import make_posterior
-from passive_pruner.regime import CRITERIA, LatentMoments, active_units, entropy, kl, variance
-from passive_pruner.regime._criteria import STATISTICS
+from passive_pruner.regime import (
+    CRITERIA,
+    Criterion,
+    LatentMoments,
+    active_units,
+    compare,
+    entropy,
+    kl,
+    report,
+    standard_errors,
+    variance,
+)
 
 DATA = Path(__file__).parent / "data"
 ARRAYS = np.load(DATA / "reference.npz")
@@ -126,7 +137,95 @@ def test_draws_without_variances_are_an_error():
         active_units(LatentMoments.from_batch([[1.0], [2.0]], sampled=True), 0.1)
 
 
-def test_every_criterion_names_its_statistic():
-    moments = LatentMoments.from_batch([[1.0]], [[1.0]])
-    assert CRITERIA.keys() == STATISTICS.keys()
-    assert all(getattr(moments, name).shape == (1,) for name in STATISTICS.values())
+@pytest.mark.parametrize("name", CRITERIA)
+def test_the_rule_in_words_is_the_rule(name):
+    """Python that is read out of the words gives the types that the rule gives."""
+    criterion = CRITERIA[name]
+    posterior, _ = make_posterior(["active", "mixed", "passive", "rare"] * 5, random_state=1)
+    moments = LatentMoments.from_batch(*posterior, entropy=True)
+    clauses = criterion.words.replace("the entropy power of the means is", "entropy power")
+    for threshold in (0.01, 0.1, 0.5, 0.95):
+        rest = np.full(moments.n_components, True)
+        for clause in clauses.replace(" nats", "").split(", "):
+            type_, _, condition = clause.removeprefix("else ").partition(" if ")
+            condition = condition.replace("{threshold}", "t").replace(" and ", ") & (")
+            condition = condition.replace("|E[s2] - 1|", "abs(E[s2] - 1)")
+            values = {"t": threshold, "abs": np.abs}
+            for i, (statistic, symbol) in enumerate(criterion.statistics.items()):
+                condition = condition.replace(symbol, f"v{i}")
+                values[f"v{i}"] = getattr(moments, statistic)
+            holds = eval(f"({condition})", values) if condition else True
+            expected = rest & holds
+            np.testing.assert_array_equal(criterion(moments, threshold)[expected], type_)
+            rest = rest & ~expected
+        assert not rest.any()
+
+
+@pytest.mark.parametrize("name", CRITERIA)
+def test_distance_of_a_collapsed_variable_is_nothing(name):
+    rng = np.random.default_rng(0)
+    mean = np.column_stack([1e-6 * rng.standard_normal(500), rng.standard_normal(500)])
+    moments = LatentMoments.from_batch(mean, np.tile([1.0, 0.05], (500, 1)), entropy=True)
+    collapsed, active = CRITERIA[name].distance(moments)
+    assert collapsed < 1e-6
+    assert active > 0.5
+
+
+def test_a_criterion_of_ones_own_serves_everywhere(monkeypatch):
+    """One entry is all it takes: remover, report, summary, comparison, errors."""
+    largest = Criterion(
+        name="share",
+        title="active share",
+        statistics={"active_share": "share"},
+        rule=lambda share, threshold: np.where(share <= threshold, "passive", "active"),
+        words="passive if at most {threshold} of the rows have s2 < 0.5, else active",
+        reads_variances=True,
+    )
+    monkeypatch.setitem(CRITERIA, "share", largest)
+    posterior, _ = make_posterior(["active", "mixed", "passive", "rare"], random_state=0)
+    codes = np.hstack(posterior)
+    remover = PassiveVariableRemover(criterion="share", threshold=0.01).fit(codes)
+    assert remover.get_support(indices=True).tolist() == [0, 1, 3]
+    assert remover.report_["type"].tolist() == remover.variable_types_.tolist()
+    assert "passive if at most 0.01 of the rows" in remover.summary()
+    table = compare(remover.moments_, remover.moments_, criterion="share")
+    assert table["active_share_now"].tolist() == remover.moments_.active_share.tolist()
+    with pytest.raises(ValueError, match="active_share is between"):
+        PassiveVariableRemover(criterion="share", threshold=1).fit(codes)
+    with pytest.raises(ValueError, match="even number of columns"):
+        PassiveVariableRemover(criterion="share").fit(codes[:, :3])
+
+
+@pytest.mark.parametrize(
+    "threshold, error",
+    [(-1, ValueError), (np.nan, ValueError), (np.inf, ValueError)]
+    + [(t, TypeError) for t in ([0.1, 0.2], "0.1", None, True, np.array([0.1]))],
+)
+@pytest.mark.parametrize("name", CRITERIA)
+def test_what_is_no_threshold_is_refused(name, threshold, error):
+    posterior, _ = make_posterior(["active", "passive"], random_state=0)
+    moments = LatentMoments.from_batch(*posterior, entropy=True)
+    for call in (
+        lambda: CRITERIA[name](moments, threshold),
+        lambda: {"active_units": active_units, "variance": variance, "kl": kl, "entropy": entropy}[
+            name
+        ](moments, threshold),
+        lambda: compare(moments, moments, criterion=name, threshold=threshold),
+    ):
+        with pytest.raises(error, match="threshold must be"):
+            call()
+
+
+def test_what_is_no_moments_is_refused_by_name():
+    codes = np.random.default_rng(0).normal(size=(9, 2))
+    moments = LatentMoments.from_batch(codes)
+    for call in (
+        lambda: active_units(codes, 0.1),
+        lambda: standard_errors(codes),
+        lambda: report(codes, ["active"] * 2),
+        lambda: compare(codes, moments),
+        lambda: compare(moments, codes),
+        lambda: moments.merge(codes),
+    ):
+        with pytest.raises(TypeError, match="must be LatentMoments, got ndarray"):
+            call()

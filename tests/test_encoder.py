@@ -338,8 +338,8 @@ def test_divergence_at_the_start_is_an_error_and_leaves_nothing(cancer):
 class _DivergesAfter(BetaVAE):
     """Becomes NaN after 250 steps."""
 
-    def regularizer(self, mean, log_variance, sample, *, step=0, discriminator_logits=None):
-        kl = super().regularizer(mean, log_variance, sample)
+    def regularizer(self, codes, *, step=0):
+        kl = super().regularizer(codes)
         return kl * (float("nan") if 250 <= step < 1000 else 1.0)
 
 
@@ -367,10 +367,10 @@ from passive_pruner import VAEEncoder
 from passive_pruner.vae import MLP, BetaVAE
 
 class Interrupting(BetaVAE):
-    def regularizer(self, mean, log_variance, sample, *, step=0, discriminator_logits=None):
+    def regularizer(self, codes, *, step=0):
         if step == {step}:
             os.kill(os.getpid(), signal.SIGINT)
-        return super().regularizer(mean, log_variance, sample)
+        return super().regularizer(codes)
 
 X = np.random.default_rng(0).standard_normal((200, 5))
 encoder = VAEEncoder(2, objective=Interrupting(0.01), architecture=MLP((8,)), max_steps=1000,

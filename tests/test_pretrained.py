@@ -135,7 +135,7 @@ def test_codes_are_those_of_vae_encoder(fitted_encoder, cancer, output):
     # The same network, once inside VAEEncoder and once wrapped.
     X, _ = cancer
     params = {"output": output, "add_variance": True, "random_state": 3}
-    pretrained = PretrainedEncoder(fitted_encoder._module().encode, **params).fit(X)
+    pretrained = PretrainedEncoder(fitted_encoder.to_torch().encode, **params).fit(X)
     own = VAEEncoder(**params)
     own.__dict__.update({k: v for k, v in vars(fitted_encoder).items() if k.endswith("_")})
     np.testing.assert_allclose(pretrained.transform(X), own.transform(X), rtol=1e-4, atol=1e-5)

@@ -22,9 +22,9 @@ class FreeBits(Objective):
     def __init__(self, free_nats=0.2):
         self.free_nats = free_nats
 
-    def regularizer(self, mean, log_variance, sample, *, step=0, discriminator_logits=None):
+    def regularizer(self, codes, *, step=0):
         """Sum over variables of the mean KL divergence, at least `free_nats` each."""
-        kl = kl_per_variable(mean, log_variance).mean(dim=0)
+        kl = kl_per_variable(codes.mean, codes.log_variance).mean(dim=0)
         return kl.clamp(min=self.free_nats).sum()
 
 

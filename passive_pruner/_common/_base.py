@@ -1,6 +1,6 @@
 """What every encoder shows to the user: codes, their names, their posterior."""
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from functools import reduce
 
 import numpy as np
@@ -11,6 +11,7 @@ from passive_pruner._common._callbacks import CallbackSupportMixin
 from passive_pruner._common._codes import Posterior, code_names
 from passive_pruner._common._dask import is_dask, values_of
 from passive_pruner._common._documentation import DocumentationLinkMixin
+from passive_pruner._common._draws import normal_numbers, tell_apart
 from passive_pruner._common._state import VersionedState
 from passive_pruner._common._validation import seed_from
 from passive_pruner.regime import LatentMoments
@@ -26,6 +27,7 @@ class BaseEncoder(
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
     BaseEstimator,
+    ABC,
 ):
     """Base class of encoders with the parameters `output`, `add_variance` and `random_state`.
 
@@ -37,8 +39,12 @@ class BaseEncoder(
         """Check that the encoder is fitted and that `X` fits it; return what `_encode` takes."""
 
     @abstractmethod
-    def _encode(self, X, mean, variance):
-        """Write the posterior of `X` into `mean` and, unless it is None, `variance`."""
+    def _encode(self, X, mean, variance, keys=None):
+        """Write the posterior of `X` into arrays.
+
+        Into `mean` its means and, unless they are None, into `variance` its variances, and into
+        `keys`, uint64 of shape (n_samples, 2), the :func:`row_keys` of the float32 rows.
+        """
 
     def _part(self, X, rows):
         """Take a slice of the rows of what :meth:`_validate` returned."""
@@ -58,24 +64,43 @@ class BaseEncoder(
             Posterior means, or one draw from each posterior with ``output="sampled"``; with
             `add_variance` followed by the posterior variances. For a dask collection a lazy one
             of the same kind.
+
+        Notes
+        -----
+        With an int as `random_state` the draw of a row is a function of the seed and of the values
+        in the row: it is the same alone, in any batch and in any order, and different rows share
+        nothing. Of several equal rows in one call the first has the draw that each would have
+        alone; every further one has another, by its place among them. In a dask collection equal
+        rows of different blocks count as the first of their block.
         """
         return self._codes(X, seed_from(self.random_state) if self.output == "sampled" else None)
 
-    def _codes(self, X, seed):
-        """Encode rows; `seed` is that of the draws."""
+    def _codes(self, X, seed, part=0):
+        """Encode rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Data.
+        seed : int or None
+            Seed of the draws.
+        part : int, default=0
+            Number of `X` among the parts of one call.
+        """
         X = self._validate(X)
-        d = self.n_components_
+        n, d = X.shape[0], self.n_components_
         sampled = self.output == "sampled"
-        columns = np.empty((X.shape[0], 2 * d if self.add_variance else d), dtype=np.float32)
-        codes, variance = columns[:, :d], None
+        columns = np.empty((n, 2 * d if self.add_variance else d), dtype=np.float32)
+        codes, variance, keys = columns[:, :d], None, None
         if self.add_variance:
             variance = columns[:, d:]
         elif sampled:
             variance = np.empty_like(codes)
-        self._encode(X, codes, variance)
         if sampled:
-            noise = np.random.default_rng(seed)
-            codes += np.sqrt(variance) * noise.standard_normal(codes.shape, dtype=np.float32)
+            keys = np.empty((n, 2), dtype=np.uint64)
+        self._encode(X, codes, variance, keys)
+        if sampled:
+            codes += np.sqrt(variance) * normal_numbers(tell_apart(keys, part), d, seed)
         return columns
 
     def posterior(self, X):

@@ -11,6 +11,7 @@ from sklearn.feature_selection import SelectorMixin
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
 
 from passive_pruner._common._validation import refuse_series, seed_from, validate_numeric
+from passive_pruner.regime import CRITERIA
 
 # Moments that one task of the reduction adds up.
 FAN_IN = 16
@@ -107,10 +108,11 @@ def moments_of(remover, X, *, reset):
     """
     from dask import delayed
 
-    if remover.criterion == "entropy":
+    if not CRITERIA[remover.criterion].adds_up:
         raise ValueError(
-            "criterion='entropy' needs all rows at once, but a dask collection comes in blocks, "
-            "whose entropies cannot be added up. Pass codes.compute(), or use another criterion."
+            f"criterion={remover.criterion!r} needs all rows at once, but a dask collection comes "
+            "in blocks, whose values cannot be added up. Pass codes.compute(), or use another "
+            "criterion."
         )
     validate_data(remover, _columns(X), reset=reset, skip_check_array=True)
     shared, moments_of_block, merge = delayed(remover), delayed(_moments_of_block), delayed(_merge)
@@ -188,8 +190,7 @@ def _transform_block(estimator, block, number, seed):
     block = _named_as_fitted(estimator, block)
     if seed is None:
         return estimator.transform(block)
-    # With the seed alone every block would be given the same noise.
-    return estimator._codes(block, (seed, number))
+    return estimator._codes(block, seed, number)
 
 
 def _inverse_block(estimator, block, number):

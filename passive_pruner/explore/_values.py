@@ -23,7 +23,7 @@ from passive_pruner.plots._inputs import (
     variable_names,
 )
 from passive_pruner.regime import CRITERIA, LatentMoments, report
-from passive_pruner.regime._criteria import STATISTICS, is_kept
+from passive_pruner.regime._criteria import is_kept
 
 #: Thresholds of the slider: 0, which keeps everything, and three to six per factor of ten.
 THRESHOLDS = (
@@ -68,7 +68,7 @@ def compute_values(
         score = _Score(codes, y, _after_encoder(estimator, parts), cv, scoring)
     criteria = {
         criterion: {
-            **_statistic(criterion, moments),
+            **_description(criterion, moments),
             **_per_threshold(criterion, thresholds, given.drop, moments, score),
         }
         for criterion in CRITERIA
@@ -97,14 +97,17 @@ def compute_values(
     )
 
 
-def _statistic(criterion, moments):
-    """Return what the criterion compares with its threshold; a variable is kept if it is larger."""
-    name = STATISTICS[criterion]
-    values = getattr(moments, name)
-    # The rule of the paper asks how far E[s2] is from that of the prior, 1.
+def _description(criterion, moments):
+    """Say what the criterion is and what it compares with its threshold."""
+    rule = CRITERIA[criterion]
+    unit = f" ({rule.unit})" if rule.unit else ""
     return {
-        "statistic": "distance_of_variance" if criterion == "variance" else name,
-        "values": np.abs(values - 1) if criterion == "variance" else values,
+        "title": rule.title,
+        "words": rule.words.format(threshold="the threshold"),
+        "symbol": rule.distance_symbol + unit,
+        "knows_mixed": rule.knows_mixed,
+        "statistic": "distance_of_variance" if rule.collapsed else rule.statistic,
+        "values": rule.distance(moments),
     }
 
 

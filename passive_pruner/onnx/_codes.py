@@ -40,14 +40,14 @@ def convert_encoder(posterior):
     Parameters
     ----------
     posterior : callable
-        Called as ``posterior(graph, encoder, x, is_bytes)`` with the name of the float32 data,
-        (n_samples, n_features), and whether they were bytes (uint8) before; returns the names of
-        the posterior means and variances. The latter may be None without `add_variance`.
+        Called as ``posterior(graph, encoder, x, is_bytes)`` with the name of the data, of shape
+        (n_samples, n_features), and whether they are bytes (uint8); returns the names of the
+        posterior means and variances, float32. The latter may be None without `add_variance`.
     """
 
     def convert(scope, operator, container):
         graph, encoder = Graph(scope, container), operator.raw_operator
-        x = graph.cast(_columns(graph, operator.inputs), TensorProto.FLOAT)
+        x = _columns(graph, operator.inputs)
         if len(operator.inputs[0].type.shape) > 2:  # such as images
             x = graph.node("Reshape", x, graph.constant([-1, encoder.n_features_in_], np.int64))
         is_bytes = all(isinstance(given.type, UInt8TensorType) for given in operator.inputs)
@@ -93,7 +93,9 @@ def _columns(graph, variables):
     names = [variable.full_name for variable in variables]
     if len(names) == 1:
         return names[0]
-    to = _element_type(variables)
+    # float32 holds bytes and itself, float64 all that is left.
+    is_small = all(isinstance(v.type, (FloatTensorType, UInt8TensorType)) for v in variables)
+    to = TensorProto.FLOAT if is_small else TensorProto.DOUBLE
     return graph.node("Concat", *[graph.cast(name, to) for name in names], axis=1)
 
 

@@ -31,13 +31,18 @@ _ACTIVATIONS = {
 
 def network_posterior(graph: Graph, encoder, x, is_bytes):
     """Write the nodes from data to the posterior means and variances of a VAEEncoder."""
-    if is_bytes and encoder.is_bytes_:
-        x = graph.node("Div", x, graph.constant(255))
-    elif is_bytes and hasattr(encoder.architecture_, "image_shape"):
+    if is_bytes and not encoder.is_bytes_ and hasattr(encoder.architecture_, "image_shape"):
         raise ValueError(
             "The ONNX input is bytes (uint8), but this VAEEncoder was fitted on images of floats. "
             "Convert with a row of floats in the scale of the training data, or fit on bytes."
         )
+    if encoder.origin_.any():
+        # In float64, because float32 loses all of a large number such as a time.
+        x = graph.cast(x, TensorProto.DOUBLE)
+        x = graph.node("Sub", x, graph.constant(encoder.origin_, np.float64))
+    x = graph.cast(x, TensorProto.FLOAT)
+    if is_bytes and encoder.is_bytes_ and encoder.byte_divisor_ != 1:
+        x = graph.node("Div", x, graph.constant(encoder.byte_divisor_))
     if type(encoder.architecture_) is MLP and _is_known(encoder.likelihood_):
         return _perceptron(graph, encoder, x)
     return graph.embed(_exported(encoder, graph.opset), [x])
@@ -92,7 +97,7 @@ def _encoder_inputs(graph, encoder, x):
     if location.any() or (scale != 1).any():
         scaled = graph.node("Sub", scaled, graph.constant(location))
         scaled = graph.node("Div", scaled, graph.constant(scale))
-    if not encoder.allow_missing:
+    if not encoder.allow_missing_:
         return scaled
     missing = graph.node("IsNaN", x)
     filled = graph.node("Where", missing, graph.constant(0), scaled)
@@ -142,6 +147,6 @@ def _exported(encoder, opset):
             mean, log_variance = self.network.encode(x)
             return mean, log_variance.exp()
 
-    network = encoder._module(torch.device("cpu"))
+    network = encoder.to_torch()
     x = torch.zeros(2, encoder.n_features_in_)
     return torch_graph(PosteriorModule(network).eval(), x, opset)

@@ -13,6 +13,7 @@ from passive_pruner.onnx._graph import Graph, torch_graph
 
 def pretrained_posterior(graph: Graph, encoder, x, is_bytes):
     """Write the nodes from data to the posterior means and variances of a PretrainedEncoder."""
+    x = graph.cast(x, TensorProto.FLOAT)
     if encoder.encode_ is None:
         mean, second = _halves(graph, x, encoder.n_components_)
     else:

@@ -4,12 +4,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from passive_pruner.regime._criteria import ACTIVE, MIXED, PASSIVE
+
 #: Type of a variable -> its colour in every picture. Blue and orange of Okabe and Ito's palette
 #: and a grey: they differ in lightness and along the blue-yellow axis, which red-green
 #: colour-blind people see.
-TYPE_COLORS = {"active": "#0072B2", "mixed": "#E69F00", "passive": "#808080"}
+TYPE_COLORS = {ACTIVE: "#0072B2", MIXED: "#E69F00", PASSIVE: "#808080"}
 #: Type -> marker, so that no picture rests on colour alone.
-TYPE_MARKERS = {"active": "o", "mixed": "D", "passive": "s"}
+TYPE_MARKERS = {ACTIVE: "o", MIXED: "D", PASSIVE: "s"}
 #: Accents that stand for no type: vermillion and bluish green of the same palette.
 ACCENT, SECOND_ACCENT = "#D55E00", "#009E73"
 

@@ -276,8 +276,8 @@ def _count_kept(remover, thresholds):
     """Types of the kept variables at each threshold; at 0 nothing is removed."""
     counts = {type_: np.zeros(len(thresholds), dtype=int) for type_ in TYPE_COLORS}
     for i, threshold in enumerate(thresholds):
-        types = CRITERIA[remover.criterion](remover.moments_, threshold)
-        kept = is_kept(types, threshold, remover.drop)
+        types = CRITERIA[remover.criterion_](remover.moments_, threshold)
+        kept = is_kept(types, threshold, remover.drop_)
         for type_, count in counts.items():
             count[i] = np.sum(types[kept] == type_)
     return counts

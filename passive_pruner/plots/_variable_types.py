@@ -13,11 +13,13 @@ from passive_pruner.plots._style import (
     type_legend,
 )
 from passive_pruner.regime import CRITERIA
+from passive_pruner.regime._criteria import ACTIVE, MIXED, PASSIVE
 
-# Criterion -> the statistic of the bars that its threshold is a threshold of. For "variance" that
-# is so at a stationary point of the objective, where Var(mu) + E[s2] = 1.
-_BAR_STATISTIC = {"active_units": "variance_of_mean", "variance": "variance_of_mean", "kl": "kl"}
-_BAR_LABELS = {"variance_of_mean": "variance of the mean", "kl": "KL divergence (nats)"}
+# What bars can show: the statistic of these criteria, with its title.
+_BAR_LABELS = {
+    rule.statistic: f"{rule.title} ({rule.unit})" if rule.unit else rule.title
+    for rule in (CRITERIA["active_units"], CRITERIA["kl"])
+}
 
 
 class VariableTypesDisplay:
@@ -185,7 +187,9 @@ class VariableTypesDisplay:
         ValueError
             If `kind` or `statistic` is unknown, or the moments do not have what is to be drawn.
         """
-        statistic = statistic or _BAR_STATISTIC.get(self.criterion, "variance_of_mean")
+        if statistic is None:
+            statistic = CRITERIA[self.criterion].statistic
+            statistic = statistic if statistic in _BAR_LABELS else "variance_of_mean"
         if kind not in ("scatter", "bar") or statistic not in _BAR_LABELS:
             raise ValueError(
                 f"kind must be 'scatter' or 'bar' and statistic one of {list(_BAR_LABELS)}, got "
@@ -249,12 +253,12 @@ class VariableTypesDisplay:
         t = self.threshold
         boxes = {}  # type -> left, right, bottom, top; mixed is what lies under the others
         if self.criterion == "variance":
-            boxes["mixed"] = (left, right, bottom, top)
-            boxes["active"] = (left, t, bottom, t)
-            boxes["passive"] = (1 - t, 1 + t, bottom, t)
+            boxes[MIXED] = (left, right, bottom, top)
+            boxes[ACTIVE] = (left, t, bottom, t)
+            boxes[PASSIVE] = (1 - t, 1 + t, bottom, t)
         elif self.criterion == "active_units":
-            boxes["active"] = (left, 1 - t, bottom, top)
-            boxes["passive"] = (1 - t, right, bottom, top)
+            boxes[ACTIVE] = (left, 1 - t, bottom, top)
+            boxes[PASSIVE] = (1 - t, right, bottom, top)
         self.regions_ = {}
         for type_, (x0, x1, y0, y1) in boxes.items():
             if x0 < x1 and y0 < y1:
@@ -278,7 +282,7 @@ class VariableTypesDisplay:
         ax.set_xlim(-0.7, len(values) - 0.3)
         self.legend_ = type_legend(ax, types, marker="s", loc="upper right")
         self.threshold_line_ = None
-        if _BAR_STATISTIC.get(self.criterion) == statistic:
+        if CRITERIA[self.criterion].statistic == statistic:
             self.threshold_line_ = ax.axhline(self.threshold, color="black", lw=1, ls="--")
 
     def _names(self):

@@ -1,13 +1,21 @@
 """What active, mixed and passive mean: moments of a posterior, rules that read them, tables."""
 
 from passive_pruner.regime._compare import compare
-from passive_pruner.regime._criteria import CRITERIA, active_units, entropy, kl, variance
+from passive_pruner.regime._criteria import (
+    CRITERIA,
+    Criterion,
+    active_units,
+    entropy,
+    kl,
+    variance,
+)
 from passive_pruner.regime._moments import LatentMoments
 from passive_pruner.regime._report import report
 from passive_pruner.regime._standard_errors import standard_errors
 
 __all__ = [
     "CRITERIA",
+    "Criterion",
     "LatentMoments",
     "active_units",
     "compare",

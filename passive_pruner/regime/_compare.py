@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from passive_pruner.regime._criteria import CRITERIA, STATISTICS
-from passive_pruner.regime._moments import LatentMoments
+from passive_pruner.regime._criteria import CRITERIA
+from passive_pruner.regime._moments import LatentMoments, check_moments
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -107,7 +107,7 @@ def compare(
     import pandas as pd
 
     _check(then, now, criterion, names)
-    rule, statistic = CRITERIA[criterion], STATISTICS[criterion]
+    rule = CRITERIA[criterion]
     type_then, type_now = rule(then, threshold), rule(now, threshold)
     drift, standard_error = _drift(then, now)
     return pd.DataFrame(
@@ -117,14 +117,16 @@ def compare(
             "changed": type_then != type_now,
             "drift": drift,
             "standard_error": standard_error,
-            f"{statistic}_then": getattr(then, statistic),
-            f"{statistic}_now": getattr(now, statistic),
+            f"{rule.statistic}_then": getattr(then, rule.statistic),
+            f"{rule.statistic}_now": getattr(now, rule.statistic),
         },
         index=pd.Index(range(then.n_components) if names is None else names, name="variable"),
     )
 
 
 def _check(then, now, criterion, names):
+    check_moments(then, "then")
+    check_moments(now, "now")
     if then._kind != now._kind:
         raise ValueError(
             f"Cannot compare moments of {then._kind} with moments of {now._kind}: "

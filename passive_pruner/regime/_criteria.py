@@ -3,13 +3,132 @@
 Each is a pure function of the moments and a threshold.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from math import isfinite
+from numbers import Real
 
 import numpy as np
 
-from passive_pruner.regime._moments import LatentMoments
+from passive_pruner.regime._moments import LatentMoments, check_moments
 
-ACTIVE, MIXED, PASSIVE = "active", "mixed", "passive"
+TYPES = ACTIVE, MIXED, PASSIVE = "active", "mixed", "passive"
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Criterion:
+    """A rule that names the type of every latent variable, and all that is said about it.
+
+    The remover, the report, the plots and the explorer read what is here; an entry of
+    :data:`CRITERIA` is all that a new criterion needs.
+
+    Parameters
+    ----------
+    name : str
+        Value of ``criterion=``.
+    title : str
+        What the rule looks at, in words, for axes and headings.
+    statistics : mapping of str to str
+        Properties of :class:`LatentMoments` that the rule reads, with their symbols. The first one
+        is compared with the threshold.
+    rule : callable
+        ``rule(*statistics, threshold)``, with an array of shape (n_components,) for every
+        statistic, returns the types as an array of that shape.
+    words : str
+        The rule in words, with ``{threshold}`` where the threshold stands.
+    collapsed : float, default=0
+        First statistic of a variable whose posterior is the prior; the threshold is a distance
+        from it.
+    unit : str, default=""
+        Unit of the first statistic.
+    reads_codes : bool, default=True
+        Whether the rule needs codes, so that the types of draws depend on knowing them for draws.
+    reads_variances : bool, default=False
+        Whether the rule needs posterior variances.
+    adds_up : bool, default=True
+        Whether the statistics of all rows follow from those of batches.
+    knows_mixed : bool, default=False
+        Whether some variables are called mixed.
+
+    Examples
+    --------
+    >>> from passive_pruner.datasets import make_posterior
+    >>> from passive_pruner.regime import CRITERIA, LatentMoments
+    >>> posterior, _ = make_posterior(["active", "mixed", "passive"], random_state=0)
+    >>> criterion = CRITERIA["variance"]
+    >>> criterion(LatentMoments.from_batch(*posterior), 0.1)
+    array(['active', 'mixed', 'passive'], dtype='<U7')
+    >>> criterion.statistic, criterion.knows_mixed
+    ('mean_of_variance', True)
+    """
+
+    name: str
+    title: str
+    statistics: Mapping[str, str]
+    rule: Callable[..., np.ndarray]
+    words: str
+    collapsed: float = 0
+    unit: str = ""
+    reads_codes: bool = True
+    reads_variances: bool = False
+    adds_up: bool = True
+    knows_mixed: bool = False
+
+    @property
+    def statistic(self) -> str:
+        """The property of the moments that is compared with the threshold."""
+        return next(iter(self.statistics))
+
+    @property
+    def distance_symbol(self) -> str:
+        """Symbol of :meth:`distance`."""
+        symbol = self.statistics[self.statistic]
+        return f"|{symbol} - {self.collapsed:g}|" if self.collapsed else symbol
+
+    def distance(self, moments: LatentMoments) -> np.ndarray:
+        """How far every variable is from collapse, shape (n_components,)."""
+        return np.abs(getattr(moments, self.statistic) - self.collapsed)
+
+    def __call__(self, moments: LatentMoments, threshold: float) -> np.ndarray:
+        """Types of the variables.
+
+        Parameters
+        ----------
+        moments : LatentMoments
+            Moments of the posterior.
+        threshold : float
+            At least 0, and finite.
+
+        Returns
+        -------
+        types : ndarray of shape (n_components,), str
+
+        Raises
+        ------
+        ValueError
+            If the moments do not hold what the rule reads, or `threshold` is no such number.
+        """
+        check_moments(moments)
+        # bool is a Real as well, but no threshold.
+        if not isinstance(threshold, Real) or isinstance(threshold, (bool, np.bool_)):
+            raise TypeError(f"threshold must be a number, got {threshold!r}.")
+        if not (isfinite(threshold) and threshold >= 0):
+            raise ValueError(f"threshold must be finite and at least 0, got {threshold}.")
+        values = [getattr(moments, name) for name in self.statistics]
+        if not self.adds_up and (moments.sampled or np.isnan(values).any()):
+            raise ValueError(
+                f"The criterion {self.name} needs the mean codes of all rows at once: neither "
+                f"batches, whose values of {self.statistic} cannot be added up, nor draws. Make "
+                "the moments by LatentMoments.from_batch(mean, entropy=True), or call fit instead "
+                "of partial_fit."
+            )
+        if (self.reads_variances or moments.sampled) and not moments.has_variance:
+            of_draws = "" if self.reads_variances else " of sampled codes"
+            raise ValueError(
+                f"The criterion {self.name}{of_draws} needs posterior variances, but these moments "
+                "have none; pass them to LatentMoments.from_batch(mean, variance)."
+            )
+        return self.rule(*values, threshold)
 
 
 def active_units(moments: LatentMoments, threshold: float) -> np.ndarray:
@@ -48,9 +167,7 @@ def active_units(moments: LatentMoments, threshold: float) -> np.ndarray:
     >>> active_units(LatentMoments.from_batch(posterior.mean), 0.1)
     array(['active', 'active', 'passive'], dtype='<U7')
     """
-    if moments.sampled:
-        _check_variance(moments, "active_units of sampled codes")
-    return np.where(moments.variance_of_mean <= threshold, PASSIVE, ACTIVE)
+    return CRITERIA["active_units"](moments, threshold)
 
 
 def variance(moments: LatentMoments, threshold: float) -> np.ndarray:
@@ -94,12 +211,7 @@ def variance(moments: LatentMoments, threshold: float) -> np.ndarray:
     >>> variance(LatentMoments.from_batch(*posterior), 0.1)
     array(['active', 'mixed', 'passive'], dtype='<U7')
     """
-    _check_variance(moments, "variance")
-    mean = moments.mean_of_variance
-    same_in_all_rows = moments.variance_of_variance < threshold
-    passive = same_in_all_rows & (np.abs(mean - 1) <= threshold)
-    active = same_in_all_rows & (mean <= threshold)
-    return np.where(passive, PASSIVE, np.where(active, ACTIVE, MIXED))
+    return CRITERIA["variance"](moments, threshold)
 
 
 def kl(moments: LatentMoments, threshold: float) -> np.ndarray:
@@ -134,8 +246,7 @@ def kl(moments: LatentMoments, threshold: float) -> np.ndarray:
     >>> kl(LatentMoments.from_batch(*posterior), 0.1)
     array(['active', 'active', 'passive'], dtype='<U7')
     """
-    _check_variance(moments, "kl")
-    return np.where(moments.kl <= threshold, PASSIVE, ACTIVE)
+    return CRITERIA["kl"](moments, threshold)
 
 
 def entropy(moments: LatentMoments, threshold: float) -> np.ndarray:
@@ -177,40 +288,66 @@ def entropy(moments: LatentMoments, threshold: float) -> np.ndarray:
     >>> entropy(LatentMoments.from_batch(posterior.mean, entropy=True), 0.1)
     array(['active', 'active', 'passive'], dtype='<U7')
     """
-    if moments.sampled or np.isnan(moments.entropy_power).any():
-        raise ValueError(
-            "The criterion entropy needs the mean codes of all rows at once: neither batches, "
-            "whose entropies cannot be added up, nor draws. Make the moments by "
-            "LatentMoments.from_batch(mean, entropy=True), or call fit instead of partial_fit."
-        )
-    return np.where(moments.entropy_power <= threshold, PASSIVE, ACTIVE)
+    return CRITERIA["entropy"](moments, threshold)
 
 
-#: Name of a criterion -> its function.
-CRITERIA: dict[str, Callable[[LatentMoments, float], np.ndarray]] = {
-    "active_units": active_units,
-    "variance": variance,
-    "kl": kl,
-    "entropy": entropy,
-}
+def _passive_if_small(statistic, threshold):
+    return np.where(statistic <= threshold, PASSIVE, ACTIVE)
 
-#: Name of a criterion -> the property of the moments that its threshold is compared with.
-STATISTICS = {
-    "active_units": "variance_of_mean",
-    "variance": "mean_of_variance",
-    "kl": "kl",
-    "entropy": "entropy_power",
+
+def _bonheme(mean_of_variance, variance_of_variance, threshold):
+    same_in_all_rows = variance_of_variance < threshold
+    passive = same_in_all_rows & (np.abs(mean_of_variance - 1) <= threshold)
+    active = same_in_all_rows & (mean_of_variance <= threshold)
+    return np.where(passive, PASSIVE, np.where(active, ACTIVE, MIXED))
+
+
+#: Name of a criterion -> the criterion.
+CRITERIA: dict[str, Criterion] = {
+    criterion.name: criterion
+    for criterion in (
+        Criterion(
+            name="active_units",
+            title="variance of the mean",
+            statistics={"variance_of_mean": "Var(mu)"},
+            rule=_passive_if_small,
+            words="passive if Var(mu) <= {threshold}, else active",
+        ),
+        Criterion(
+            name="variance",
+            title="posterior variance",
+            statistics={"mean_of_variance": "E[s2]", "variance_of_variance": "Var(s2)"},
+            rule=_bonheme,
+            words=(
+                "passive if Var(s2) < {threshold} and |E[s2] - 1| <= {threshold}, active if "
+                "Var(s2) < {threshold} and E[s2] <= {threshold}, else mixed"
+            ),
+            collapsed=1,
+            reads_codes=False,
+            reads_variances=True,
+            knows_mixed=True,
+        ),
+        Criterion(
+            name="kl",
+            title="KL divergence",
+            statistics={"kl": "KL"},
+            rule=_passive_if_small,
+            words="passive if KL <= {threshold} nats, else active",
+            unit="nats",
+            reads_variances=True,
+        ),
+        Criterion(
+            name="entropy",
+            title="entropy power of the mean",
+            statistics={"entropy_power": "entropy power"},
+            rule=_passive_if_small,
+            words="passive if the entropy power of the means is <= {threshold}, else active",
+            adds_up=False,
+        ),
+    )
 }
 
 
 def is_kept(types: np.ndarray, threshold: float, drop: Iterable[str]) -> np.ndarray:
     """Tell which variables stay when those of the types in `drop` go; at threshold 0 all do."""
     return (threshold == 0) | ~np.isin(types, list(drop))
-
-
-def _check_variance(moments: LatentMoments, criterion: str) -> None:
-    if not moments.has_variance:
-        raise ValueError(
-            f"The criterion {criterion} needs posterior variances, but these moments have none; "
-            "pass them to LatentMoments.from_batch(mean, variance)."
-        )

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from passive_pruner.regime._entropy import column_entropy
-from passive_pruner.regime._standard_errors import merge_row_moments, row_moments
+from passive_pruner.regime._row_moments import merge_row_moments, row_moments
 
 # Numbers in the float64 working copy of some rows: half a MiB, so that it stays in the cache
 # between the passes over it, and the memory on top of the input does not depend on their number.
@@ -210,6 +210,7 @@ class LatentMoments:
             If the two differ in the number of variables, in whether their codes are sampled, or
             in whether variances are known.
         """
+        check_moments(other, "other")
         if self._kind != other._kind:
             raise ValueError(
                 f"Cannot merge moments of {self._kind} with moments of {other._kind}: "
@@ -314,6 +315,16 @@ class LatentMoments:
         return f"{self.n_components} {codes} codes {variance} variances"
 
 
+def check_moments(moments: object, name: str = "moments") -> None:
+    """Raise a TypeError if `moments` are no :class:`LatentMoments`."""
+    if not isinstance(moments, LatentMoments):
+        raise TypeError(
+            f"{name} must be LatentMoments, got {type(moments).__name__}. Make them by "
+            "LatentMoments.from_batch(mean, variance), or take moments_ of a fitted "
+            "PassiveVariableRemover."
+        )
+
+
 def _correlation(covariance: np.ndarray) -> np.ndarray:
     deviation = np.sqrt(covariance.diagonal())
     scale = np.outer(deviation, deviation)
@@ -342,23 +353,22 @@ def _variance_moments(
             f"variance must have the shape of mean, {shape}, got {variance.shape}: "
             "every code needs its own posterior variance."
         )
-    smallest, largest = variance.min(), variance.max()
+    smallest, largest = np.inf, -np.inf
+    log_sum, active = np.zeros(shape[1]), np.zeros(shape[1])
+    ones = np.ones(_block_length(variance))
+    for rows in _float64_blocks(variance):
+        # A NaN goes through both, as in a minimum over all rows.
+        smallest, largest = np.minimum(smallest, rows.min()), np.maximum(largest, rows.max())
+        n_factors = 8 if largest <= _LARGEST_FACTOR else 1
+        active += ones[: len(rows)] @ (rows < _ACTIVE_VARIANCE).astype(np.float64)
+        log_sum += _sum_of_logs(np.maximum(rows, _SMALLEST_VARIANCE), n_factors)
     if not (smallest >= 0 and np.isfinite(largest)):
         raise ValueError(
             f"variance must be finite and >= 0, got values from {smallest:.3g} to "
             f"{largest:.3g}; pass variances, not their logarithms and not scaled."
         )
-    log_sum, active = np.zeros(shape[1]), np.zeros(shape[1])
-    n_factors = 8 if largest <= _LARGEST_FACTOR else 1
-    ones = np.ones(_block_length(variance))
-
-    def add_logs_and_shares(rows):
-        nonlocal log_sum, active
-        log_sum += _sum_of_logs(np.maximum(rows, _SMALLEST_VARIANCE), n_factors)
-        active += ones[: len(rows)] @ (rows < _ACTIVE_VARIANCE).astype(np.float64)
-
     origin, offset, scatter = _centred_moments(
-        variance, lambda rows: np.einsum("ij,ij->j", rows, rows), add_logs_and_shares
+        variance, lambda rows: np.einsum("ij,ij->j", rows, rows)
     )
     return origin + offset, scatter, log_sum / len(variance), active / len(variance)
 
@@ -374,13 +384,9 @@ def _sum_of_logs(rows: np.ndarray, n_factors: int) -> np.ndarray:
 
 
 def _centred_moments(
-    x: np.ndarray,
-    second_moment: Callable[[np.ndarray], np.ndarray],
-    visit: Callable[[np.ndarray], None] | None = None,
+    x: np.ndarray, second_moment: Callable[[np.ndarray], np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """First row of `x`, mean of the rows minus it, and `second_moment` of the centred rows.
-
-    `visit` is given every block of rows as float64 before it is centred.
 
     One pass, around the mean c of the first block: with delta the mean of x - c over all n rows,
     the sum around the mean is the sum around c - n delta^2. The m rows of the first block alone
@@ -388,27 +394,29 @@ def _centred_moments(
     the size of the mean. Counted from the first row, a constant column has scatter exactly 0.
     """
     origin = x[0].astype(np.float64)
-    block = next(_row_blocks(x))
+    block = x[: _block_length(x)]
     centre = origin + (block - origin).mean(axis=0)
-    buffer, ones = np.empty(block.shape), np.ones(len(block))
+    ones = np.ones(len(block))
     total, scatter = np.zeros_like(centre), np.zeros(())
-    for rows in _row_blocks(x):
-        centred = buffer[: len(rows)]
-        np.copyto(centred, rows)
-        if visit is not None:
-            visit(centred)
-        centred -= centre
+    for rows in _float64_blocks(x):
+        rows -= centre
         # The product with ones is the sum over rows, several times as fast as ndarray.sum.
-        total += ones[: len(rows)] @ centred
-        scatter = scatter + second_moment(centred)
+        total += ones[: len(rows)] @ rows
+        scatter = scatter + second_moment(rows)
     delta = total / len(x)
     scatter = scatter - len(x) * second_moment(delta[np.newaxis])
     return origin, centre - origin + delta, scatter
 
 
-def _row_blocks(x: np.ndarray):
+def _float64_blocks(x: np.ndarray) -> Iterator[np.ndarray]:
+    """Blocks of rows as float64, all in one buffer, which the caller may write to."""
     size = _block_length(x)
-    return (x[start : start + size] for start in range(0, len(x), size))
+    buffer = np.empty((min(size, len(x)), x.shape[1]))
+    for start in range(0, len(x), size):
+        block = x[start : start + size]
+        rows = buffer[: len(block)]
+        np.copyto(rows, block)
+        yield rows
 
 
 def _block_length(x: np.ndarray) -> int:

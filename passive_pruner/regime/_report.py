@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from passive_pruner.regime._moments import LatentMoments
+from passive_pruner.regime._moments import LatentMoments, check_moments
 from passive_pruner.regime._standard_errors import standard_errors
 
 if TYPE_CHECKING:
@@ -84,6 +84,7 @@ def report(
     """
     import pandas as pd
 
+    check_moments(moments)
     for name, values in {"types": types, "names": names}.items():
         if values is not None and len(values) != moments.n_components:
             raise ValueError(

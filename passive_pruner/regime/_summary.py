@@ -4,33 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import product
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 
-from passive_pruner.regime._criteria import CRITERIA, STATISTICS
+from passive_pruner.regime._criteria import CRITERIA, TYPES
 from passive_pruner.regime._moments import LatentMoments
 from passive_pruner.regime._standard_errors import standard_errors
-
-# Criterion -> its rule in words.
-_RULES = {
-    "active_units": "passive if Var(mu) <= {0:g}, else active",
-    "variance": (
-        "passive if Var(s2) < {0:g} and |E[s2] - 1| <= {0:g}, active if Var(s2) < {0:g} and "
-        "E[s2] <= {0:g}, else mixed"
-    ),
-    "kl": "passive if KL <= {0:g} nats, else active",
-    "entropy": "passive if the entropy power of the means is <= {0:g}, else active",
-}
-
-# Criterion -> the statistics that its rule reads, with their symbols.
-_EVIDENCE = {
-    "active_units": {"variance_of_mean": "Var(mu)"},
-    "variance": {"mean_of_variance": "E[s2]", "variance_of_variance": "Var(s2)"},
-    "kl": {"kl": "KL"},
-    "entropy": {"entropy_power": "entropy power"},
-}
 
 
 def is_decided(moments: LatentMoments, criterion: str, threshold: float) -> np.ndarray:
@@ -50,20 +29,17 @@ def is_decided(moments: LatentMoments, criterion: str, threshold: float) -> np.n
     decided : ndarray of shape (n_components,), bool
         False throughout if the standard error of the statistic is not known.
     """
-    errors = standard_errors(moments)
     rule = CRITERIA[criterion]
     types = rule(moments, threshold)
-    decided = np.full(len(types), STATISTICS[criterion] in errors)
-    if decided.any():
-        for shift, shift_of_spread in product((-2, 0, 2), repeat=2):
-            # The rules read statistics alone, so that shifted ones will do in place of moments.
-            steps = dict.fromkeys(errors, shift) | {"variance_of_variance": shift_of_spread}
-            shifted: Any = SimpleNamespace(
-                sampled=moments.sampled,
-                has_variance=moments.has_variance,
-                **{k: getattr(moments, k) + steps[k] * errors[k] for k in errors},
-            )
-            decided &= rule(shifted, threshold) == types
+    errors = standard_errors(moments)
+    if not rule.statistics.keys() <= errors.keys():
+        return np.zeros(len(types), dtype=bool)
+    values = [getattr(moments, name) for name in rule.statistics]
+    steps = [2 * errors[name] for name in rule.statistics]
+    decided = np.ones(len(types), dtype=bool)
+    for shifts in product((-1, 0, 1), repeat=len(values)):
+        shifted = (v + k * step for v, k, step in zip(values, shifts, steps, strict=True))
+        decided &= rule.rule(*shifted, threshold) == types
     return decided
 
 
@@ -96,32 +72,35 @@ def summarize(
     summary : str
         Several lines.
     """
+    rule = CRITERIA[criterion]
     names = [str(name) for name in (range(len(types)) if names is None else names)]
-    counts = ", ".join(f"{np.sum(types == t)} {t}" for t in ("active", "mixed", "passive"))
+    counts = ", ".join(f"{np.sum(types == t)} {t}" for t in TYPES)
     if threshold == 0:
         outcome = "All are kept: a threshold of 0 drops nothing."
     else:
         outcome = f"{np.sum(kept)} kept, {np.sum(~kept)} dropped{'.' if kept.all() else ':'}"
     lines = [
         f"{len(types)} latent variables in {moments.n_samples} rows: {counts}.",
-        f"Rule: {_RULES[criterion].format(threshold)}.",
+        f"Rule: {rule.words.format(threshold=_exact(threshold))}.",
         outcome,
     ]
     errors = standard_errors(moments)
     width = max(map(len, names))
 
     def evidence(j):
-        values = (
-            f"{symbol} = {getattr(moments, name)[j]:.3g}"
-            + (f" ± {errors[name][j]:.1g}" if name in errors else "")
-            for name, symbol in _EVIDENCE[criterion].items()
+        values = [getattr(moments, name)[j] for name in rule.statistics]
+        shown = (
+            f"{symbol} = {text}" + (f" ± {errors[name][j]:.1g}" if name in errors else "")
+            for (name, symbol), text in zip(
+                rule.statistics.items(), _texts(values, rule.rule, threshold), strict=True
+            )
         )
-        return f"  {names[j]:<{width}}  {types[j]:<7}  {', '.join(values)}"
+        return f"  {names[j]:<{width}}  {types[j]:<7}  {', '.join(shown)}"
 
     lines += [evidence(j) for j in np.flatnonzero(~kept)]
     if threshold == 0:
         return "\n".join(lines)
-    if STATISTICS[criterion] not in errors:
+    if not rule.statistics.keys() <= errors.keys():
         lines.append("How sure: there is no standard error for this criterion.")
     else:
         undecided = np.flatnonzero(~is_decided(moments, criterion, threshold))
@@ -129,3 +108,18 @@ def summarize(
         lines.append(f"Undecided, as two standard errors (±) could change the type: {count}")
         lines += [evidence(j) for j in undecided]
     return "\n".join(lines)
+
+
+def _texts(values, rule, threshold):
+    """Round to three digits, or to as many as it takes for the rule to give the same type."""
+    exact = rule(*values, threshold)
+    for digits in range(3, 18):
+        texts = [f"{value:.{digits}g}" for value in values]
+        if rule(*map(float, texts), threshold) == exact:
+            break
+    return texts
+
+
+def _exact(threshold):
+    """Write all digits of a threshold, for the numbers beside it are compared with it."""
+    return repr(float(threshold)).removesuffix(".0")

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from passive_pruner.regime import LatentMoments, variance
+from passive_pruner.regime._criteria import TYPES
 
 if TYPE_CHECKING:
     import pandas as pd
-
-TYPES = ("active", "mixed", "passive")
 
 
 def correlation_by_type(encoder, X, *, threshold: float = 0.1) -> pd.DataFrame:

@@ -16,6 +16,7 @@ from sklearn.model_selection import StratifiedKFold
 
 from passive_pruner import VAEEncoder
 from passive_pruner.regime import LatentMoments, variance
+from passive_pruner.regime._criteria import TYPES
 from passive_pruner.study._config import OBJECTIVES, Model, Settings
 from passive_pruner.study._correlation import correlation_by_type
 from passive_pruner.study._data import load
@@ -97,7 +98,7 @@ def _run_model(model: Model, settings: Settings, folder: Path):
     seconds = time.perf_counter() - start
     result["model"]["seconds"] = round(seconds, 2)
     _write_atomically(folder / f"{model.name}.json", json.dumps(result))
-    counts = ", ".join(f"{result['model'][t]} {t}" for t in ("active", "mixed", "passive"))
+    counts = ", ".join(f"{result['model'][t]} {t}" for t in TYPES)
     return model.name, f"{counts}; {seconds:.0f} s", False
 
 
@@ -134,7 +135,7 @@ def _train_and_evaluate(model: Model, settings: Settings):
             "strength": model.strength,
             "seed": model.seed,
             "steps": encoder.n_steps_,
-            **{t: int(np.sum(types == t)) for t in ("active", "mixed", "passive")},
+            **{t: int(np.sum(types == t)) for t in TYPES},
             "kl": float(moments.kl.sum()),
             "elbo": encoder.history_[-1]["elbo"],
             "training_seconds": round(seconds, 2),

@@ -1,24 +1,27 @@
 """The discriminator that estimates a total correlation, and its training."""
 
-from typing import Any
-
+import numpy as np
 import torch
 from torch import nn
 from torch.nn.functional import softplus
 
+from passive_pruner.training._optimizer_state import export_adam, import_adam
 
-def permute_codes(codes: torch.Tensor) -> torch.Tensor:
+
+def permute_codes(codes: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """Permute each column on its own, which keeps the marginals and removes the dependence.
 
     Parameters
     ----------
     codes : Tensor of shape (batch, n_components)
+    generator : torch.Generator
+        Draws the orders.
 
     Returns
     -------
     permuted : Tensor of shape (batch, n_components)
     """
-    return codes.gather(0, torch.rand_like(codes).argsort(dim=0))
+    return codes.gather(0, torch.empty_like(codes).uniform_(generator=generator).argsort(dim=0))
 
 
 def discriminator_loss(codes_logits: torch.Tensor, permuted_logits: torch.Tensor) -> torch.Tensor:
@@ -49,9 +52,12 @@ class Discriminator:
         As an objective builds it.
     device : torch.device
         Where the autoencoder is.
+    generator : torch.Generator
+        Draws the permutations.
     """
 
-    def __init__(self, network: nn.Module, device: torch.device):
+    def __init__(self, network: nn.Module, device: torch.device, generator: torch.Generator):
+        self.generator = generator
         self.network = network.to(device)
         # Kim and Mnih (2018), appendix A.
         self.optimizer = torch.optim.Adam(
@@ -69,17 +75,23 @@ class Discriminator:
         """Take one gradient step on a batch of codes against their permutation."""
         codes = codes.detach()
         self.network.requires_grad_(True)
-        logits = self.network(torch.cat([codes, permute_codes(codes)]))
+        logits = self.network(torch.cat([codes, permute_codes(codes, self.generator)]))
         self.optimizer.zero_grad()
         discriminator_loss(*logits.chunk(2)).backward()
         self.optimizer.step()
         self.network.requires_grad_(False)
 
-    def state_dict(self) -> dict[str, Any]:
-        """State of network and optimiser."""
-        return {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
+    def export_state(self) -> dict[str, np.ndarray]:
+        """Copy the weights and the state of the optimiser, by name."""
+        state = export_adam(self.optimizer, list(self.network.named_parameters()))
+        for name, value in self.network.state_dict().items():
+            state[name] = value.cpu().numpy().copy()
+        return state
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over what :meth:`state_dict` gave."""
-        self.network.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(state["optimizer"])
+    def import_state(self, state: dict[str, np.ndarray]) -> None:
+        """Take over what :meth:`export_state` gave, if it is that of such a network."""
+        mine = self.network.state_dict()
+        if any(name not in state or state[name].shape != mine[name].shape for name in mine):
+            return  # of another objective
+        self.network.load_state_dict({name: torch.tensor(state[name]) for name in mine})
+        import_adam(self.optimizer, list(self.network.named_parameters()), None, state)

@@ -8,7 +8,7 @@ and the terms of other objectives and likelihoods, which see only the small tens
 the network.
 
 :class:`FastStep` changes no result beyond rounding: the plain path through
-:class:`~passive_pruner.training._training.Criterion` is its reference.
+:class:`~passive_pruner.training._training.Loss` is its reference.
 """
 
 import math
@@ -27,14 +27,22 @@ from passive_pruner.vae._network import LOG_VARIANCE_BOUND, VAE
 
 # exp of more is infinite in float32, and an error in Python.
 LARGEST_EXPONENT = 88.0
-_threshold_backward = torch.ops.aten.threshold_backward.grad_input
-_tanh_backward = torch.ops.aten.tanh_backward.grad_input
+# Sizes of batches that have buffers at a time.
+MAX_BUFFERS = 4
 # Activations whose derivative follows from their value a: the function in place, and the gradient
 # by the input, in place of the gradient g by the output.
 _IN_PLACE: dict[type, tuple[Callable, Callable]] = {
     nn.ReLU: (torch.relu_, lambda g, a: _threshold_backward(g, a, 0.0, grad_input=g)),
     nn.Tanh: (torch.tanh_, lambda g, a: _tanh_backward(g, a, grad_input=g)),
 }
+# The operators of torch's own derivatives, in the form that writes into a given tensor. They are
+# no public functions of torch; 2.4 to 2.13 have them. Where one is missing, the activation is not
+# known here, and autograd takes the derivatives.
+try:
+    _threshold_backward = torch.ops.aten.threshold_backward.grad_input
+    _tanh_backward = torch.ops.aten.tanh_backward.grad_input
+except AttributeError:
+    _IN_PLACE.clear()
 
 
 class FastStep:
@@ -44,19 +52,34 @@ class FastStep:
     ----------
     module : VAE
         What is trained.
-    criterion : Criterion
+    criterion : Loss
         Supplies the regulariser; it is in training mode.
     n_components : int
         Number of latent variables.
+    generator : torch.Generator
+        Draws the noise.
+    is_mlp : bool
+        Whether the halves are perceptrons that the package made. The layers of others are left to
+        autograd, whatever they look like: they may be shared, hooked or parametrised.
 
     Attributes
     ----------
     flat : torch.nn.Parameter of shape (n_parameters,) or None
-        Where both halves are perceptrons, every parameter that is learned: parameters and
-        gradients are views of it, so that the optimiser updates all of them in one operation.
+        Where both halves are perceptrons that the package made, every parameter that is learned:
+        parameters and gradients are views of it, so that the optimiser updates all of them in one
+        operation.
     """
 
-    def __init__(self, module: VAE, criterion, n_components: int):
+    def __init__(
+        self,
+        module: VAE,
+        criterion,
+        n_components: int,
+        generator: torch.Generator,
+        *,
+        is_mlp: bool,
+    ):
+        self.generator = generator
         self.module = module
         self.criterion = criterion
         self.n_components = n_components
@@ -67,7 +90,7 @@ class FastStep:
         self.objective = criterion.objective
         self.learned = [p for p in module.parameters() if p.requires_grad]
         self.flat = None
-        if is_perceptron(self.encoder) and is_perceptron(self.decoder):
+        if is_mlp and is_known(self.encoder) and is_known(self.decoder):
             self.flat = _flatten(self.learned)
         complete, kind = not self.likelihood.missing, type(self.likelihood)
         self.is_bernoulli = complete and kind is _BernoulliModule
@@ -75,7 +98,6 @@ class FastStep:
         if self.is_gaussian:
             self.log_start = self.likelihood.start.item()
             self.squared_scale = self.likelihood.scale.square()
-        # Passes have batches of at most two sizes.
         self._buffers: dict[int, SimpleNamespace] = {}
 
     @torch.no_grad()
@@ -102,7 +124,7 @@ class FastStep:
         b.g_mean, b.g_log_variance = b.encoder.g_outputs.chunk(2, dim=1)
         torch.clamp(log_variance, -LOG_VARIANCE_BOUND, LOG_VARIANCE_BOUND, out=b.log_variance)
         torch.mul(b.log_variance, 0.5, out=b.std).exp_()
-        torch.addcmul(b.mean, b.std, b.noise.normal_(), out=b.sample)
+        torch.addcmul(b.mean, b.std, b.noise.normal_(generator=self.generator), out=b.sample)
         self._reconstruction_gradient(b, b.decoder.forward(b.sample), inputs, x)
         b.decoder.backward()
         self._regularizer_gradient(b, step)
@@ -112,9 +134,11 @@ class FastStep:
         return b.sample
 
     def _make_buffers(self, batch):
-        shape = (batch, self.n_components)
+        # A pass has batches of at most two sizes; blocks of a stream may each have others.
+        if len(self._buffers) >= MAX_BUFFERS:
+            self._buffers.clear()
         names = ("log_variance", "std", "variance", "noise", "sample", "g_sample")
-        b = SimpleNamespace(**{name: torch.empty(shape) for name in names})
+        b = SimpleNamespace(**{name: _empty(batch, self.n_components) for name in names})
         half = _Perceptron if self.flat is not None else _Network
         b.encoder = half(self.encoder, batch, None)
         b.decoder = half(self.decoder, batch, b.g_sample)
@@ -217,7 +241,8 @@ class _Network:
 
     def backward(self) -> None:
         """Store the gradients by the parameters and by the input."""
-        torch.autograd.backward(self.outputs, self.g_outputs)
+        if self.outputs.requires_grad:  # not where every layer is frozen
+            torch.autograd.backward(self.outputs, self.g_outputs)
         if self.g_input is not None:
             self.g_input.copy_(cast(torch.Tensor, self.x.grad))
 
@@ -231,7 +256,7 @@ class _Perceptron:
     def __init__(self, stack: nn.Sequential, batch: int, g_input: torch.Tensor | None):
         layers = cast(list[nn.Linear], list(stack)[::2])
         self.activations = [_IN_PLACE[type(layer)] for layer in list(stack)[1::2]]
-        self.values = [torch.empty(batch, layer.out_features) for layer in layers]
+        self.values = [_empty(batch, layer.out_features) for layer in layers]
         gradients = [torch.empty_like(value) for value in self.values]
         self.g_outputs = gradients[-1]
         # Views are made once: making one costs a third of a small matrix product.
@@ -269,19 +294,13 @@ class _Perceptron:
                 self.activations[i - 1][1](g_input, self.inputs[i])
 
 
-def is_perceptron(half: nn.Module) -> bool:
-    """Whether `half` is made of the layers that are differentiated here."""
-    if type(half) is not nn.Sequential:
-        return False
-    layers = list(half)
-    linear, between = layers[::2], layers[1::2]
-    return (
-        len(linear) == len(between) + 1
-        and all(type(layer) is nn.Linear and layer.bias is not None for layer in linear)
-        and all(type(layer) in _IN_PLACE for layer in between)
-        # A layer that is used twice would need the sum of two gradients.
-        and len(set(linear)) == len(linear)
-    )
+def is_known(half: nn.Sequential) -> bool:
+    """Whether the activations of a perceptron are among those that are differentiated here."""
+    return all(type(layer) in _IN_PLACE for layer in list(half)[1::2])
+
+
+def _empty(*shape: int) -> torch.Tensor:
+    return torch.empty(shape, dtype=torch.float32, device="cpu")
 
 
 def _store_gradient(parameter, gradient):

@@ -1,7 +1,8 @@
 """Training: a skorch net whose epochs are counted in gradient steps."""
 
-import warnings
+import copy
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -9,11 +10,13 @@ from typing import Any
 import numpy as np
 import torch
 from skorch import NeuralNet
-from skorch.callbacks import EarlyStopping, EpochTimer
+from skorch.callbacks import Callback, EpochTimer
 from torch import nn
 
+from passive_pruner._common._rows import Rows
+from passive_pruner._common._warnings import warn_user
 from passive_pruner.exceptions import DivergenceWarning, TrainingInterruptedWarning
-from passive_pruner.training._batches import Rows, permuted_batches
+from passive_pruner.training._batches import permuted_batches
 from passive_pruner.training._discriminator import Discriminator
 from passive_pruner.training._distributed import (
     agree_on_steps,
@@ -25,8 +28,10 @@ from passive_pruner.training._distributed import (
 )
 from passive_pruner.training._fast import FastStep
 from passive_pruner.training._log import TrainingLog
-from passive_pruner.vae._network import VAE, seed_torch
-from passive_pruner.vae._objectives import Objective, kl_divergence
+from passive_pruner.training._optimizer_state import export_adam, import_adam
+from passive_pruner.vae._network import VAE
+from passive_pruner.vae._objectives import Codes, Objective, kl_divergence
+from passive_pruner.vae._random import LocalDraws
 
 # Gradient steps between two evaluations. An epoch in steps instead of passes over the data makes
 # the budget, the patience of early stopping and the share of time spent on evaluation the same
@@ -35,6 +40,8 @@ EPOCH_STEPS = 100
 # Variance of the mean above which a variable counts as active in the history: the default
 # threshold of PassiveVariableRemover.
 ACTIVITY_THRESHOLD = 0.1
+# Rows on which a network of the user is tried out.
+PROBE_ROWS = 64
 
 
 def regularizer_weight(step: int, kl_warmup_steps: int) -> float:
@@ -55,7 +62,7 @@ def regularizer_weight(step: int, kl_warmup_steps: int) -> float:
     return min(1.0, (step + 1) / kl_warmup_steps) if kl_warmup_steps else 1.0
 
 
-class Criterion(nn.Module):
+class Loss(nn.Module):
     """Negative log-likelihood plus the objective's regulariser, in nats averaged over rows.
 
     In training mode the regulariser has the weight of the warm-up, in evaluation mode weight 1:
@@ -73,25 +80,17 @@ class Criterion(nn.Module):
         self.kl_warmup_steps = kl_warmup_steps
         self.discriminator = discriminator
 
-    def forward(self, module: VAE, x: torch.Tensor, *, step: int, noise=None):
-        """Return the reconstruction term, the regulariser and what the objective was given.
-
-        The last is a dictionary of "mean", "log_variance", "sample" and "discriminator_logits".
-        """
-        outputs, *codes = module(x, noise)
+    def forward(self, module: VAE, x: torch.Tensor, *, step: int, noise: torch.Tensor):
+        """Return the reconstruction term, the regulariser and what the objective was given."""
+        outputs, *posterior = module(x, noise)
         reconstruction = -module.likelihood.log_likelihood(outputs, x).mean()
-        return reconstruction, *self.regularizer(*codes, step=step)
+        return reconstruction, *self.regularizer(*posterior, step=step)
 
-    def regularizer(self, mean, log_variance, sample, *, step: int):
-        """Return the weighted regulariser and, as a dictionary, what the objective was given."""
+    def regularizer(self, mean, log_variance, sample, *, step: int) -> tuple[torch.Tensor, Codes]:
+        """Return the weighted regulariser and what the objective was given."""
         logits = self.discriminator.logits(sample) if self.discriminator else None
-        codes = {
-            "mean": mean,
-            "log_variance": log_variance,
-            "sample": sample,
-            "discriminator_logits": logits,
-        }
-        return self.weight(step) * self.objective.regularizer(**codes, step=step), codes
+        codes = Codes(mean, log_variance, sample, logits)
+        return self.weight(step) * self.objective.regularizer(codes, step=step), codes
 
     def weight(self, step: int) -> float:
         """Weight of the regulariser in the present mode."""
@@ -105,28 +104,27 @@ class VAENet(NeuralNet):
     two evaluations: for small networks that costs more than the gradient step itself.
     """
 
-    def __init__(
-        self, module, criterion, *, fast_step, n_steps, first_step, x_eval, noise, **kwargs
-    ):
+    def __init__(self, module, criterion, *, training, **kwargs):
         super().__init__(module, criterion, train_split=None, **kwargs)
-        self.fast_step = fast_step
-        self.n_steps = n_steps
-        self.first_step = first_step
-        self.x_eval = x_eval
-        self.noise = noise
+        self.training = training
 
     def initialize(self):
-        """Initialise as skorch does and set the step counter to where training begins."""
+        """Initialise as skorch does, with the history and the step of earlier calls."""
         super().initialize()
-        self.step_ = self.first_step
+        for record in self.training.history:
+            self.history.new_epoch()
+            for key, value in record.items():
+                self.history.record(key, value)
+        self.step_ = self.training.first_step
         return self
 
     def get_all_learnable_params(self):
         """Yield the parameters of the autoencoder, as one where their gradients come as one."""
-        if self.fast_step is None or self.fast_step.flat is None:
+        fast_step = self.training.fast_step
+        if fast_step is None or fast_step.flat is None:
             yield from self.module_.named_parameters()
         else:
-            yield "flat", self.fast_step.flat
+            yield "flat", fast_step.flat
 
     @property
     def _default_callbacks(self):
@@ -145,9 +143,8 @@ class VAENet(NeuralNet):
         """Take the gradient steps of one epoch, then evaluate."""
         if not training:
             return
-        n_left = self.first_step + self.n_steps - self.step_
         self._set_training(True)
-        for x in islice(iterator, min(EPOCH_STEPS, n_left)):
+        for x in islice(iterator, min(EPOCH_STEPS, self.training.last_step - self.step_)):
             step_fn(x)
         self.history.record("step", self.step_)
         share_state(self.module_)  # what a forward pass counts, such as the means of batch norm
@@ -156,14 +153,19 @@ class VAENet(NeuralNet):
 
     def train_step(self, x, **fit_params):
         """Take one gradient step."""
-        if self.fast_step is None:
-            x = x.to(self.device, non_blocking=True)
-            reconstruction, regularizer, codes = self.criterion_(self.module_, x, step=self.step_)
-            self.optimizer_.zero_grad()
-            (reconstruction + regularizer).backward()
-            sample = codes["sample"]
-        else:
-            sample = self.fast_step(x, step=self.step_)
+        with self.training.draws:
+            if self.training.fast_step is not None:
+                sample = self.training.fast_step(x, step=self.step_)
+            else:
+                x = x.to(self.device, non_blocking=True)
+                reconstruction, regularizer, codes = self.criterion_(
+                    self.module_, x, step=self.step_, noise=self.training.noise(len(x))
+                )
+                self.optimizer_.zero_grad()
+                (reconstruction + regularizer).backward()
+                sample = codes.sample
+        if self.step_ + 1 < self.criterion_.kl_warmup_steps:
+            self.training.hold_likelihood()
         self.optimizer_.step()
         if self.criterion_.discriminator:
             self.criterion_.discriminator.train_step(sample)
@@ -177,17 +179,21 @@ class VAENet(NeuralNet):
         the model became worse, and early stopping would end training before the schedule does.
         """
         self._set_training(False)
-        reconstruction, regularizer, codes = self.criterion_(
-            self.module_, self.x_eval, step=self.first_step + self.n_steps, noise=self.noise
-        )
-        mean, log_variance = codes["mean"], codes["log_variance"]
+        with self.training.same_draws():
+            reconstruction, regularizer, codes = self.criterion_(
+                self.module_,
+                self.training.x_eval,
+                step=self.training.last_step,
+                noise=self.training.eval_noise,
+            )
+        mean, log_variance = codes.mean, codes.log_variance
         kl = kl_divergence(mean, log_variance)
         finite = torch.stack([p.isfinite().all() for p in self.module_.parameters()]).all()
         values = mean_over_processes(torch.stack([reconstruction, kl, regularizer])).tolist()
         if not (finite.item() and np.isfinite(values).all()):
             raise FloatingPointError
         reconstruction, kl, regularizer = values
-        parts = self.criterion_.objective.parts(**codes, step=self.step_)
+        parts = self.criterion_.objective.parts(codes, step=self.step_)
         variance_of_mean = mean_over_processes(mean.var(dim=0, correction=0)).cpu().numpy()
         mean_of_variance = mean_over_processes(log_variance.exp().mean(dim=0)).cpu().numpy()
         return {
@@ -203,51 +209,48 @@ class VAENet(NeuralNet):
         }
 
 
-class StopAfterWarmup(EarlyStopping):
-    """Early stopping that looks away until the warm-up of the regulariser is over.
+class BestEpoch(Callback):
+    """Remember the weights of the epoch with the lowest objective, and count the misses since.
 
-    Until then training minimises something else than what is measured, which often gets worse
-    meanwhile: patience would run out, and the weights that were restored would be those of a
-    smaller weight.
+    Every epoch is compared, those of the warm-up of the regulariser too: all are measured at full
+    weight. Misses count from the end of the warm-up, until which training minimises something else
+    than what is measured.
+
+    Parameters
+    ----------
+    patience : int
+        Number of misses after which training is over.
+    tol : float
+        Improvement that is no miss, in nats.
     """
 
+    def __init__(self, patience: int, tol: float):
+        self.patience = patience
+        self.tol = tol
+
+    def on_train_begin(self, net, **kwargs):
+        """Forget everything."""
+        self.objective_, self.misses_, self.weights_, self.epoch_ = np.inf, 0, None, None
+
     def on_epoch_end(self, net, **kwargs):
-        """Compare the epoch with the best one, if it counts."""
-        if net.step_ >= net.criterion_.kl_warmup_steps:
-            super().on_epoch_end(net, **kwargs)
+        """Compare the epoch with the best one."""
+        objective = net.history[-1, "objective"]
+        if self.weights_ is None or objective < self.objective_ - self.tol:
+            self.objective_, self.misses_ = objective, 0
+            self.weights_ = copy.deepcopy(net.module_.state_dict())
+            self.epoch_ = net.history[-1, "epoch"]
+        elif net.step_ >= net.criterion_.kl_warmup_steps:
+            self.misses_ += 1
+
+    @property
+    def is_over(self) -> bool:
+        """Whether patience has run out."""
+        return self.misses_ >= self.patience
 
 
 @dataclass
 class Training:
-    """What came out of a training run."""
-
-    history: list[dict[str, Any]] = field(default_factory=list)
-    n_steps: int = 0
-    optimizer_state: dict[str, Any] = field(default_factory=dict)
-
-
-def train(
-    module: VAE,
-    objective: Objective,
-    X: Rows,
-    *,
-    rows: np.ndarray,
-    eval_rows: np.ndarray,
-    n_steps: int,
-    first_step: int,
-    batch_size: int,
-    learning_rate: float,
-    device: torch.device,
-    patience: int | None,
-    tol: float,
-    seed: int,
-    verbose: bool,
-    kl_warmup_steps: int = 0,
-    optimizer_state: dict[str, Any] | None = None,
-    on_epoch_begin: Callable[[], None] = lambda: None,
-    on_epoch: Callable[[dict[str, Any]], bool] = lambda record: False,
-) -> Training:
-    """Train `module` in place, with every random draw from `seed`.
+    """One run of training, which changes `module` in place; every random draw is from `seed`.
 
     Parameters
     ----------
@@ -259,149 +262,240 @@ def train(
         Data; read in batches and never copied as a whole.
     rows, eval_rows : ndarray of int
         Rows to train on and rows to evaluate on.
-    n_steps, first_step : int
-        Number of gradient steps to take, and the number taken by earlier runs.
-    batch_size, learning_rate, device : int, float, torch.device
+    n_steps : int
+        Number of gradient steps to take.
+    batch_size, learning_rate, kl_warmup_steps, device : int, float, int, torch.device
         As in :class:`VAEEncoder`.
     patience : int or None
         Epochs without an improvement of the objective on `eval_rows` by more than `tol` nats
-        after which training stops; the best weights are then restored. None: neither. Epochs
-        of the warm-up do not count.
+        after which training stops; the best weights are then restored. None: neither.
     tol : float
         In nats per row.
     seed : int
-        Seed of batches and noise. The caller forks torch's global generator. Each process of a
-        process group draws its own from it.
-    verbose : bool
+        Seed of batches, noise and all else. Each process of a process group draws its own from it.
+    is_mlp, is_own : bool
+        Whether the halves are perceptrons of the package, whose derivatives are written out, and
+        whether they are networks of the package, which draw nothing.
+    verbose : bool, default=False
         Whether to print one line per epoch.
-    kl_warmup_steps : int, default=0
-        As in :class:`VAEEncoder`.
-    optimizer_state : dict or None, default=None
-        State of the optimisers, and of the discriminator, to continue with.
+    first_step : int, default=0
+        Number of steps taken by earlier runs.
+    history : list of dict, default=[]
+        Records of earlier runs; those of this one are added.
+    state : dict of str to ndarray, optional
+        State of the optimisers, and of the discriminator, to go on from.
     on_epoch_begin : callable, optional
         Called before every epoch.
     on_epoch : callable, optional
-        Called with the record of every epoch; returning True ends training.
+        Called with the records so far after every epoch; returning True ends training.
+    keeps_interrupted : bool, default=True
+        Whether an interrupt from the keyboard ends training with a warning instead of an error.
 
-    Returns
-    -------
-    training : Training
-
-    Raises
-    ------
-    ValueError
-        If the objective is not finite after the first epoch.
-    KeyboardInterrupt
-        If interrupted before the end of the first epoch.
+    Attributes
+    ----------
+    best_epoch : int
+        Number of the epoch whose weights the module has after :meth:`run`.
     """
-    stopper = None
-    if patience is not None:
-        stopper = StopAfterWarmup(
-            monitor="objective",
-            patience=patience,
-            threshold=tol,
-            threshold_mode="abs",
-            load_best=True,
-            sink=lambda text: None,
-        )
-    module.to(device).eval()  # so that batch normalisation does not count the evaluation rows
-    if n_processes() > 1:
-        n_steps = agree_on_steps(
-            n_steps,
-            module,
-            first_step=first_step,
-            patience=patience,
-            tol=tol,
-            learning_rate=learning_rate,
-            kl_warmup_steps=kl_warmup_steps,
-        )
-        share_state(module)
-        seed = own_seed(seed)
-        seed_torch(seed, device)
-    x_eval = torch.from_numpy(X[eval_rows]).to(device)
-    with torch.no_grad():
-        noise = torch.randn_like(module.encode(x_eval)[0])
-    network = objective.build_discriminator(noise.shape[1])
-    discriminator = Discriminator(network, device) if network is not None else None
-    criterion = Criterion(objective, kl_warmup_steps, discriminator)
-    # On an accelerator operations queue up, their number matters less, and reading a number back
-    # would wait for all of them.
-    fast_step = FastStep(module, criterion, noise.shape[1]) if device.type == "cpu" else None
-    net = VAENet(
-        module,
-        criterion,
-        fast_step=fast_step,
-        n_steps=n_steps,
-        first_step=first_step,
-        x_eval=x_eval,
-        noise=noise,
-        optimizer=torch.optim.Adam,
-        optimizer__fused=device.type in ("cpu", "cuda"),
-        lr=learning_rate,
-        device=device,
-        callbacks=[("early_stopping", stopper)] if stopper else [],
-        verbose=int(verbose),
-    ).initialize()
-    if optimizer_state:
-        net.optimizer_.load_state_dict(optimizer_state["autoencoder"])
-        net.set_params(lr=learning_rate)
-        if discriminator:
-            discriminator.load_state_dict(optimizer_state["discriminator"])
-    if n_processes() > 1:
-        net.optimizer_.register_step_pre_hook(average_gradients)
-        if discriminator:
-            share_state(discriminator.network)
-            discriminator.optimizer.register_step_pre_hook(average_gradients)
-    batches = permuted_batches(X, rows, batch_size, np.random.RandomState(seed))
 
-    result = Training()
-    diverged = False
-    net.notify("on_train_begin")
-    while net.step_ < first_step + n_steps:
-        on_epoch_begin()
-        last_finite = {name: value.clone() for name, value in module.state_dict().items()}
+    module: VAE
+    objective: Objective
+    X: Rows
+    rows: np.ndarray
+    eval_rows: np.ndarray
+    n_steps: int
+    batch_size: int
+    learning_rate: float
+    kl_warmup_steps: int
+    device: torch.device
+    patience: int | None
+    tol: float
+    seed: int
+    is_mlp: bool
+    is_own: bool
+    verbose: bool = False
+    first_step: int = 0
+    history: list[dict[str, Any]] = field(default_factory=list)
+    state: dict[str, np.ndarray] | None = None
+    on_epoch_begin: Callable[[], None] = lambda: None
+    on_epoch: Callable[[list[dict[str, Any]]], bool] = lambda history: False
+    keeps_interrupted: bool = True
+    best_epoch: int = 0
+
+    @property
+    def last_step(self) -> int:
+        """Number of steps after this run if nothing ends it sooner."""
+        return self.first_step + self.n_steps
+
+    def noise(self, n_rows: int) -> torch.Tensor:
+        """Draw standard normal noise for a batch."""
+        return torch.randn(
+            n_rows,
+            self.n_components,
+            generator=self.generator,
+            dtype=torch.float32,
+            device=self.device,
+        )
+
+    def same_draws(self):
+        """Context in which a network that draws, draws the same every time."""
+        return LocalDraws(self.seed) if self.is_drawing else nullcontext()
+
+    def hold_likelihood(self):
+        """Keep what the likelihood learns where it is for the coming step."""
+        for parameter in self.module.likelihood.parameters():
+            if parameter.grad is not None:
+                parameter.grad.zero_()
+
+    def run(self) -> None:
+        """Train.
+
+        Raises
+        ------
+        ValueError
+            If the objective is not finite after the first epoch.
+        KeyboardInterrupt
+            If interrupted before the end of the first epoch.
+        """
+        net = self._prepare()
+        stopper = dict(net.callbacks_).get("best_epoch")
+        batches = permuted_batches(self.X, self.rows, self.batch_size, self._batch_order)
+        n_before = len(self.history)
+        net.notify("on_train_begin")
+        weights = None
         try:
-            net.fit_loop(batches, epochs=1)
-        except FloatingPointError:
-            if not result.history:
+            while net.step_ < self.last_step:
+                weights = {name: value.clone() for name, value in self.module.state_dict().items()}
+                self.on_epoch_begin()
+                net.fit_loop(batches, epochs=1)
+                self.history.append(_record(net))
+                # One process that is told to stop stops all of them.
+                stop = float(self.on_epoch(self.history))
+                if mean_over_processes(stop, self.device) > 0 or (stopper and stopper.is_over):
+                    break
+            self.state = self._export_state(net)
+        except (FloatingPointError, KeyboardInterrupt) as error:
+            is_interrupt = isinstance(error, KeyboardInterrupt)
+            if len(self.history) == n_before:
+                if is_interrupt:
+                    raise
                 raise ValueError(
                     _diverged("Training met a non-finite objective at its start")
                 ) from None
-            module.load_state_dict(last_finite)
-            warnings.warn(
-                _diverged(f"Training met a non-finite objective and kept step {result.n_steps}"),
-                DivergenceWarning,
-                stacklevel=4,
+            # The other processes would wait for gradients that do not come.
+            if is_interrupt and (n_processes() > 1 or not self.keeps_interrupted):
+                raise
+            if weights is not None and len(net.history) > len(self.history):
+                self.module.load_state_dict(weights)  # those of the last epoch that was finished
+            self.state = None  # a NaN in the averages of Adam would stay in them
+            self._warn(is_interrupt, len(self.history) - n_before)
+        net.notify("on_train_end")
+        self.best_epoch = self.history[-1]["epoch"]
+        if stopper:
+            self.module.load_state_dict(stopper.weights_)
+            self.best_epoch = stopper.epoch_
+
+    def _warn(self, is_interrupt, n_epochs):
+        if is_interrupt:
+            warn_user(
+                f"Training was interrupted after {n_epochs} epochs; the model holds what was "
+                "learned until then.",
+                TrainingInterruptedWarning,
             )
-            diverged = True
-            break
-        except KeyboardInterrupt:
-            # skorch's EarlyStopping stops by the exception that Ctrl-C raises.
-            converged = stopper is not None and stopper.misses_ == stopper.patience
-            if not converged:
-                # The other processes would wait for gradients that do not come.
-                if not result.history or n_processes() > 1:
-                    raise
-                warnings.warn(
-                    f"Training was interrupted after {len(result.history)} epochs; the model "
-                    "holds what was learned until then.",
-                    TrainingInterruptedWarning,
-                    stacklevel=4,
-                )
-                break
-        result.history.append(_record(net))
-        result.n_steps = net.step_
-        stop = on_epoch(result.history[-1])
-        # One process that is told to stop stops all of them.
-        stop = mean_over_processes(float(stop), device) > 0
-        if stop or (stopper and stopper.misses_ == stopper.patience):
-            break
-    net.notify("on_train_end")
-    if not diverged:  # a NaN in the averages of Adam would stay in them
-        result.optimizer_state["autoencoder"] = net.optimizer_.state_dict()
+        else:
+            step = self.history[-1]["step"]
+            warn_user(
+                _diverged(f"Training met a non-finite objective and kept step {step}"),
+                DivergenceWarning,
+            )
+
+    def _prepare(self) -> VAENet:
+        """Bring everything that a step needs into place, and return the net."""
+        module = self.module.to(self.device).eval()  # evaluation rows are none of batch norm's
+        if n_processes() > 1:
+            self.n_steps = agree_on_steps(
+                self.n_steps,
+                module,
+                first_step=self.first_step,
+                patience=self.patience,
+                tol=self.tol,
+                learning_rate=self.learning_rate,
+                kl_warmup_steps=self.kl_warmup_steps,
+            )
+            share_state(module)
+            self.seed = own_seed(self.seed)
+        self.generator = torch.Generator(self.device).manual_seed(self.seed)
+        self._batch_order = np.random.RandomState(self.seed % 2**32)
+        self.x_eval = torch.from_numpy(self.X[self.eval_rows]).to(self.device)
+        with torch.no_grad(), LocalDraws(self.seed):
+            self.n_components = module.encode(self.x_eval[:1])[0].shape[1]
+            network = self.objective.build_discriminator(self.n_components)
+        self.eval_noise = self.noise(len(self.x_eval))
+        discriminator = None
+        if network is not None:
+            discriminator = Discriminator(network.float(), self.device, self.generator)
+        loss = Loss(self.objective, self.kl_warmup_steps, discriminator)
+        self.is_drawing = not self.is_own and self._is_drawing(loss)
+        self.draws = LocalDraws(self.seed) if self.is_drawing else nullcontext()
+        # On an accelerator operations queue up, their number matters less, and reading a number
+        # back would wait for all of them.
+        self.fast_step = None
+        if self.device.type == "cpu":
+            self.fast_step = FastStep(
+                module, loss, self.n_components, self.generator, is_mlp=self.is_mlp
+            )
+        stopper = BestEpoch(self.patience, self.tol) if self.patience is not None else None
+        net = VAENet(
+            module,
+            loss,
+            training=self,
+            optimizer=torch.optim.Adam,
+            optimizer__fused=self.device.type in ("cpu", "cuda"),
+            lr=self.learning_rate,
+            device=self.device,
+            callbacks=[("best_epoch", stopper)] if stopper else [],
+            verbose=int(self.verbose),
+        ).initialize()
+        self._import_state(net, discriminator)
+        if n_processes() > 1:
+            net.optimizer_.register_step_pre_hook(average_gradients)
+            if discriminator:
+                share_state(discriminator.network)
+                discriminator.optimizer.register_step_pre_hook(average_gradients)
+        return net
+
+    def _is_drawing(self, loss) -> bool:
+        """Try out whether networks of the user draw random numbers, as dropout does."""
+        module = self.module
+        before = {name: value.clone() for name, value in module.state_dict().items()}
+        x = torch.from_numpy(self.X[self.rows[:PROBE_ROWS]]).to(self.device)
+        with torch.no_grad(), LocalDraws(self.seed) as draws:
+            for training in (True, False):
+                module.train(training)
+                loss(module, x, step=0, noise=torch.zeros(len(x), self.n_components).to(x))
+        module.load_state_dict(before)
+        return draws.n_draws > 0
+
+    def _named_parameters(self):
+        return [(name, p) for name, p in self.module.named_parameters() if p.requires_grad]
+
+    def _export_state(self, net) -> dict[str, np.ndarray]:
+        flat = self.fast_step.flat if self.fast_step else None
+        state = export_adam(net.optimizer_, self._named_parameters(), flat)
+        discriminator = net.criterion_.discriminator
         if discriminator:
-            result.optimizer_state["discriminator"] = discriminator.state_dict()
-    return result
+            state |= {f"discriminator/{k}": v for k, v in discriminator.export_state().items()}
+        return state
+
+    def _import_state(self, net, discriminator) -> None:
+        if not self.state:
+            return
+        flat = self.fast_step.flat if self.fast_step else None
+        import_adam(net.optimizer_, self._named_parameters(), flat, self.state)
+        if discriminator:
+            prefix = "discriminator/"
+            discriminator.import_state(
+                {k.removeprefix(prefix): v for k, v in self.state.items() if k.startswith(prefix)}
+            )
 
 
 def _record(net: VAENet) -> dict[str, Any]:

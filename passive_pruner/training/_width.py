@@ -1,14 +1,13 @@
 """How many latent variables a data set needs: what ``n_components="auto"`` stands for."""
 
-import warnings
+from collections.abc import Callable
 
 import numpy as np
-from sklearn.base import clone
-from sklearn.utils import _safe_indexing, indexable
-from sklearn.utils.validation import _num_samples
+import torch
 
-from passive_pruner.exceptions import CollapseWarning, TrainingInterruptedWarning
-from passive_pruner.regime import LatentMoments
+from passive_pruner._common._rows import Rows
+from passive_pruner.vae._network import VAE
+from passive_pruner.vae._objectives import kl_per_variable
 
 # The search starts from this width, or from the number of columns if that is smaller.
 START_WIDTH = 64
@@ -21,7 +20,14 @@ INFORMATION = 0.05
 MAX_ROWS = 4096
 
 
-def find_width(encoder, X, n_features):
+def find_width(
+    train: Callable[[int, int], tuple[VAE, int]],
+    X: Rows,
+    n_features: int,
+    *,
+    max_steps: int,
+    seed: int,
+) -> int:
     """Count the latent variables that carry information about the data.
 
     An autoencoder with more variables than needed is trained, and those whose posterior differs
@@ -31,26 +37,26 @@ def find_width(encoder, X, n_features):
 
     Parameters
     ----------
-    encoder : VAEEncoder
-        Its parameters are used, except `n_components`; it is not changed.
-    X : array-like of shape (n_samples, n_features)
-        Training data, as :meth:`VAEEncoder.fit` takes it.
+    train : callable
+        Called as ``train(width, n_steps)``; trains a network of that width for at most so many
+        gradient steps, and returns it with the number of steps that it took.
+    X : Rows of shape (n_samples, n_features)
+        Training data.
     n_features : int
         Number of columns.
+    max_steps : int
+        Most gradient steps of the search.
+    seed : int
+        Seed of the rows on which variables are counted.
 
     Returns
     -------
     width : int
         At least 1 and at most `n_features`.
 
-    Raises
-    ------
-    KeyboardInterrupt
-        If interrupted from the keyboard.
-
     Notes
     -----
-    All trainings of the search together take at most ``encoder.max_steps`` gradient steps. A
+    All trainings of the search together take at most `max_steps` gradient steps. A
     doubled width is trained only if as many steps as the last training took are left; otherwise
     the count so far is returned. Counts fall while training goes on, so a budget that ends before
     the training has converged gives too large a width.
@@ -64,30 +70,19 @@ def find_width(encoder, X, n_features):
     .. [1] L. Bonheme and M. Grzes, "FONDUE: an algorithm to find the optimal dimensionality of
        the latent representations of variational autoencoders", 2022, arXiv:2209.12806.
     """
-    # Every so many rows, because the first rows of a sorted table are not like the others.
-    n_samples = _num_samples(X)
-    rows = np.arange(0, n_samples, -(-n_samples // MAX_ROWS))
-    some_rows = _safe_indexing(*indexable(X), rows)
+    x = torch.from_numpy(X.draw(MAX_ROWS, np.random.default_rng(seed))[:])
     width = min(n_features, START_WIDTH)
-    steps_left = encoder.max_steps
+    steps_left = max_steps
     while True:
-        wide = clone(encoder).set_params(n_components=width, max_steps=steps_left, warm_start=False)
-        _fit(wide, X)
-        moments = LatentMoments.from_batch(*wide.posterior(some_rows))
-        n_informative = int(np.sum(moments.kl > INFORMATION))
-        steps_left -= wide.n_steps_
-        if n_informative < width or width == n_features or steps_left < wide.n_steps_:
+        network, n_steps = train(width, steps_left)
+        n_informative = int(torch.sum(_divergences(network, x) > INFORMATION))
+        steps_left -= n_steps
+        if n_informative < width or width == n_features or steps_left < n_steps:
             return max(n_informative, 1)
         width = min(2 * width, n_features)
 
 
-def _fit(encoder, X):
-    with warnings.catch_warnings():
-        # The training that follows the search says so itself.
-        warnings.simplefilter("ignore", CollapseWarning)
-        # Its model would be used as if it had been trained to the end.
-        warnings.simplefilter("error", TrainingInterruptedWarning)
-        try:
-            encoder.fit(X)
-        except TrainingInterruptedWarning:
-            raise KeyboardInterrupt from None
+@torch.no_grad()
+def _divergences(network, x):
+    device = next(network.parameters()).device
+    return kl_per_variable(*network.eval().encode(x.to(device))).mean(dim=0)

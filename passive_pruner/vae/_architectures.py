@@ -2,7 +2,7 @@
 
 import copy
 import math
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from itertools import pairwise
 from numbers import Integral
 from typing import ClassVar
@@ -24,7 +24,7 @@ ACTIVATIONS = {
 }
 
 
-class Architecture(Component):
+class Architecture(Component, ABC):
     """Base class of architectures: implement :meth:`build`."""
 
     @abstractmethod
@@ -314,10 +314,10 @@ class FromFactory(Architecture):
 def _check_half(name, half, n_in, n_out, meaning):
     """Check what a module makes of a batch of two rows."""
     expected = f"must map (2, {n_in}) to (2, {n_out}), the latter being {meaning},"
-    half.eval()  # batch normalisation must not count this batch
+    half.float().eval()  # batch normalisation must not count this batch
     try:
         with torch.no_grad():
-            y = half(torch.zeros(2, n_in))
+            y = half(torch.zeros(2, n_in, dtype=torch.float32, device="cpu"))
     except RuntimeError as error:
         raise ValueError(f"The {name} of the factory {expected} but failed: {error}") from error
     half.train()

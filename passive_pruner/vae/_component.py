@@ -2,6 +2,7 @@
 
 from typing import ClassVar
 
+import numpy as np
 from sklearn.base import BaseEstimator, clone
 
 from passive_pruner._common._documentation import DocumentationLinkMixin
@@ -27,3 +28,17 @@ class Component(DocumentationLinkMixin, BaseEstimator):
         copy = clone(self)
         copy._validate_params()
         return copy
+
+    def equals(self, other) -> bool:
+        """Whether `other` describes the same part: same class, equal parameters."""
+        return _equal(self, other)
+
+
+def _equal(a, b) -> bool:
+    if isinstance(a, Component):
+        return type(a) is type(b) and _equal(a.get_params(deep=False), b.get_params(deep=False))
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(_equal(value, b[key]) for key, value in a.items())
+    if isinstance(a, (list, tuple, np.ndarray)) and isinstance(b, (list, tuple, np.ndarray)):
+        return len(a) == len(b) and all(map(_equal, a, b))
+    return bool(a == b)

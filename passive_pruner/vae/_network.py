@@ -1,20 +1,22 @@
-"""The variational autoencoder as one torch module."""
+"""The network of a variational autoencoder: how it is made, fitted into its weights, and cut."""
 
-from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from scipy.special import ndtri
-from scipy.stats import qmc
 from torch import nn
 
-from passive_pruner.vae._likelihoods import LikelihoodModule
+from passive_pruner.vae._architectures import MLP, Architecture, Conv
+from passive_pruner.vae._likelihoods import Likelihood, LikelihoodModule
 from passive_pruner.vae._likelihoods._base import clamp
 from passive_pruner.vae._objectives import kl_per_variable
+from passive_pruner.vae._random import LocalDraws
 
 # exp(20) is 5e8 and exp(-20) is 2e-9: inside, the exponential, its inverse and their products
 # with anything of ordinary size are finite in float32.
 LOG_VARIANCE_BOUND = 20.0
+# A sum over fewer terms rounds differently: in float32 by about 1e-6 of a typical output.
+CUT_TOLERANCE = 1e-4
 
 
 class VAE(nn.Module):
@@ -56,14 +58,14 @@ class VAE(nn.Module):
         mean, log_variance = self.encoder(self.encoder_inputs(x)).chunk(2, dim=1)
         return mean, clamp(log_variance, -LOG_VARIANCE_BOUND, LOG_VARIANCE_BOUND)
 
-    def forward(self, x: torch.Tensor, noise: torch.Tensor | None = None):
-        """Encode, draw one sample per row by the reparametrisation trick, and decode.
+    def forward(self, x: torch.Tensor, noise: torch.Tensor):
+        """Encode, take one sample per row by the reparametrisation trick, and decode.
 
         Parameters
         ----------
         x : Tensor of shape (batch, n_features)
-        noise : Tensor of shape (batch, n_components) or None, default=None
-            Standard normal noise; None draws it.
+        noise : Tensor of shape (batch, n_components)
+            Standard normal noise.
 
         Returns
         -------
@@ -72,8 +74,6 @@ class VAE(nn.Module):
         mean, log_variance, sample : Tensor of shape (batch, n_components)
         """
         mean, log_variance = self.encode(x)
-        if noise is None:
-            noise = torch.randn_like(mean)
         sample = mean + torch.exp(0.5 * log_variance) * noise
         return self.decoder(sample), mean, log_variance, sample
 
@@ -95,7 +95,13 @@ class VAE(nn.Module):
         return self.likelihood.sample(self.decoder(z))
 
     def elbo(self, x: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-        """ELBO of each row in nats, its expectation taken at every row of `noise`; (batch,)."""
+        """ELBO of each row in nats, its expectation taken at the noise of the row; (batch,).
+
+        Parameters
+        ----------
+        x : Tensor of shape (batch, n_features)
+        noise : Tensor of shape (n_points, batch, n_components)
+        """
         mean, log_variance = self.encode(x)
         scale = torch.exp(0.5 * log_variance)
         log_likelihood = torch.stack(
@@ -104,20 +110,141 @@ class VAE(nn.Module):
         return log_likelihood.mean(dim=0) - kl_per_variable(mean, log_variance).sum(dim=1)
 
 
-def elbo_points(n_components: int, n_points: int = 16) -> torch.Tensor:
-    """Make fixed quasi-random points that stand for the standard normal distribution.
+@dataclass(frozen=True)
+class Blueprint:
+    """What a network is made from, besides its weights.
 
-    Scrambled Sobol points (Owen 1998) and their mirror images, scaled to unit variance: the mean
-    over them is exact for any function that is linear, or quadratic without mixed terms.
-
-    Returns
-    -------
-    points : Tensor of shape (n_points, n_components), float64
+    Parameters
+    ----------
+    architecture : Architecture
+        Makes encoder and decoder.
+    likelihood : Likelihood
+        Makes the likelihood module; resolved for the table.
+    n_features, n_components : int
+        Numbers of columns and of latent variables.
+    allow_missing : bool
+        Whether the data may have NaN.
     """
-    uniform = qmc.Sobol(n_components, rng=np.random.default_rng(0)).random(n_points // 2)
-    half = ndtri(uniform)
-    half /= np.sqrt(np.mean(half**2, axis=0))
-    return torch.from_numpy(np.vstack([half, -half]))
+
+    architecture: Architecture
+    likelihood: Likelihood
+    n_features: int
+    n_components: int
+    allow_missing: bool
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the layers are those of the package, which draw nothing and have no hooks."""
+        return type(self.architecture) in (MLP, Conv)
+
+    def build(self, X: np.ndarray, seed: int) -> VAE:
+        """Make an untrained network on the CPU, in float32.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_samples, n_features), float32
+            Rows that the likelihood takes its start values from.
+        seed : int
+            Seed of the weights.
+        """
+        with LocalDraws(seed):
+            encoder, decoder = self.architecture.build(
+                self.n_features * (2 if self.allow_missing else 1),
+                self.n_components,
+                self.likelihood.n_outputs(self.n_features),
+            )
+            likelihood = self.likelihood.build(X, allow_missing=self.allow_missing)
+        return VAE(encoder, decoder, likelihood, self.allow_missing).float()
+
+    def load(self, weights: dict[str, np.ndarray]) -> VAE:
+        """Make the network that has these weights, in evaluation mode."""
+        shapes_alone = np.zeros((1, self.n_features), dtype=np.float32)
+        return self.build(shapes_alone, seed=0).load_weights(weights).eval()
+
+    def cut(
+        self, weights: dict[str, np.ndarray], keep: np.ndarray
+    ) -> tuple["Blueprint", dict[str, np.ndarray]]:
+        """Cut latent variables out of a network.
+
+        The last layer of the encoder is W h + b, with one row of W and one entry of b per output:
+        the means, then the log-variances. Dropping rows and entries drops outputs and changes no
+        other. The first layer of the decoder is W z + b, with one column of W per variable. A
+        variable held at 0, the mean of its prior, adds nothing to that sum, so its column can go
+        and b stays.
+
+        Which axes count the variables shows in the shapes of the same network with one variable
+        more.
+
+        Parameters
+        ----------
+        weights : dict of str to ndarray
+            Weights of the network.
+        keep : ndarray of int of shape (n_kept,)
+            Numbers of the variables that stay.
+
+        Returns
+        -------
+        blueprint : Blueprint
+            That of the smaller network.
+        weights : dict of str to ndarray
+            Its weights.
+
+        Raises
+        ------
+        ValueError
+            If the smaller network is not the same function of the kept variables.
+        """
+        d = self.n_components
+        indices = {(d, d + 1): keep, (2 * d, 2 * d + 2): np.concatenate([keep, d + keep])}
+        row = np.zeros((1, self.n_features), dtype=np.float32)
+        template = replace(self, n_components=d + 1).build(row, seed=0)
+        sliced = {}
+        for name, tensor in template.state_dict().items():
+            value = weights[name]
+            for axis, sizes in enumerate(zip(value.shape, tensor.shape, strict=True)):
+                if sizes in indices:
+                    value = value.take(indices[sizes], axis=axis)
+                elif sizes[0] != sizes[1]:
+                    raise ValueError(self._not_linear(f"the shape of {name} does not show which"))
+            sliced[name] = value.copy()
+        smaller = replace(self, n_components=len(keep))
+        self._check_same_function(weights, smaller, sliced, keep)
+        return smaller, sliced
+
+    def _check_same_function(self, weights, smaller, sliced, keep):
+        """Refuse a cut network whose outputs differ, as after a normalisation of all codes.
+
+        Shapes do not tell what a network does with its numbers, so both are run on the same rows:
+        random codes, and the data that they decode to.
+        """
+        network = self.load(weights)
+        try:
+            small = smaller.load(sliced)
+        except RuntimeError as error:  # torch's name for shapes that do not fit
+            raise ValueError(self._not_linear("other layers depend on their number")) from error
+        generator = torch.Generator("cpu").manual_seed(0)
+        z = torch.randn(
+            64, self.n_components, generator=generator, dtype=torch.float32, device="cpu"
+        )
+        z_kept = torch.zeros_like(z)
+        z_kept[:, keep] = z[:, keep]
+        x = network.mean(z)
+        pairs = [(a[:, keep], b) for a, b in zip(network.encode(x), small.encode(x), strict=True)]
+        pairs.append((network.decoder(z_kept), small.decoder(z[:, keep])))
+        if not all(_are_close(*pair) for pair in pairs):
+            raise ValueError(self._not_linear("the pruned network gives other outputs"))
+
+    def _not_linear(self, problem):
+        return (
+            f"Cannot cut latent variables out of {self.architecture!r}: {problem}. The last layer "
+            "of its encoder and the first layer of its decoder must be linear in the variables, "
+            "and no other layer may depend on n_components."
+        )
+
+
+def _are_close(a, b):
+    scale = 1 + a.abs().median()
+    return torch.allclose(a, b, rtol=CUT_TOLERANCE, atol=CUT_TOLERANCE * scale, equal_nan=True)
 
 
 def resolve_device(device: str, *, or_cpu: bool = False) -> torch.device:
@@ -152,21 +279,3 @@ def resolve_device(device: str, *, or_cpu: bool = False) -> torch.device:
             f"{[name.removesuffix(':0') for name in names]}. Pass one of these, or 'auto'."
         )
     return torch.device(device if is_present and kind != "cpu" else "cpu")
-
-
-@contextmanager
-def seeded_torch(seed: int, device: torch.device):
-    """Seed torch's global generators for the block, and put them back after it."""
-    cuda = device.type == "cuda"
-    with torch.random.fork_rng(devices=[device.index or 0] if cuda else []):
-        seed_torch(seed, device)
-        yield
-
-
-def seed_torch(seed: int, device: torch.device) -> None:
-    """Seed the generators that :func:`seeded_torch` puts back."""
-    # torch.manual_seed would also reseed the generators of devices that are not forked.
-    torch.default_generator.manual_seed(seed)
-    if device.type == "cuda":
-        with torch.cuda.device(device):
-            torch.cuda.manual_seed(seed)

@@ -1,10 +1,11 @@
 """Objectives: what is added to the reconstruction error, in nats averaged over rows."""
 
 import math
-from abc import abstractmethod
+from abc import ABC, abstractmethod
+from inspect import signature
 from itertools import pairwise
 from numbers import Integral, Real
-from typing import ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from sklearn.utils._param_validation import Interval, StrOptions, validate_parameter_constraints
@@ -89,27 +90,60 @@ def pairwise_blocks(sample: torch.Tensor) -> tuple[torch.Tensor, ...]:
     return sample.T[..., None].split(max(1, PAIRWISE_ELEMENTS // sample.numel()), dim=1)
 
 
-class Objective(Component):
+class Codes(NamedTuple):
+    """Posterior of a batch, and one draw from it.
+
+    Attributes
+    ----------
+    mean, log_variance : Tensor of shape (batch, n_components)
+        Posterior of the batch.
+    sample : Tensor of shape (batch, n_components)
+        One draw from that posterior.
+    discriminator_logits : Tensor of shape (batch, 2) or None
+        What the module of :meth:`Objective.build_discriminator` says of `sample`.
+    """
+
+    mean: torch.Tensor
+    log_variance: torch.Tensor
+    sample: torch.Tensor
+    discriminator_logits: torch.Tensor | None = None
+
+
+class Objective(Component, ABC):
     """Base class of objectives: implement :meth:`regularizer`.
 
     Training minimises the negative log-likelihood plus the regulariser, both in nats and averaged
     over the rows of a batch. The other methods are optional.
     """
 
+    def validated(self):
+        """Return a copy whose parameters have been checked.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is outside its documented range.
+        TypeError
+            If :meth:`regularizer` takes the posterior as several arguments.
+        """
+        if "log_variance" in signature(self.regularizer).parameters:
+            raise TypeError(
+                f"{type(self).__name__}.regularizer takes mean and log_variance, but is called as "
+                "regularizer(codes, step=step), with a named tuple of mean, log_variance, sample "
+                "and discriminator_logits."
+            )
+        return super().validated()
+
     @abstractmethod
-    def regularizer(self, mean, log_variance, sample, *, step=0, discriminator_logits=None):
+    def regularizer(self, codes: Codes, *, step: int = 0) -> torch.Tensor:
         """Everything that is minimised besides the negative log-likelihood.
 
         Parameters
         ----------
-        mean, log_variance : Tensor of shape (batch, n_components)
-            Posterior of the batch.
-        sample : Tensor of shape (batch, n_components)
-            One draw from that posterior.
+        codes : Codes
+            Named tuple of `mean`, `log_variance`, `sample` and `discriminator_logits`.
         step : int, default=0
             Number of gradient steps done before this one, for schedules.
-        discriminator_logits : Tensor of shape (batch, 2) or None, default=None
-            What the module of :meth:`build_discriminator` says of `sample`.
 
         Returns
         -------
@@ -117,14 +151,14 @@ class Objective(Component):
             In nats, averaged over the batch, the KL divergence included.
         """
 
-    def parts(self, mean, log_variance, sample, *, step=0, discriminator_logits=None):
+    def parts(self, codes: Codes, *, step: int = 0) -> dict[str, Any]:
         """Quantities that the regulariser is made of, for the records of the history.
 
         Called once per epoch on the evaluation rows, never in a gradient step.
 
         Parameters
         ----------
-        mean, log_variance, sample, discriminator_logits : Tensor or None
+        codes : Codes
             As in :meth:`regularizer`.
         step : int, default=0
             Number of gradient steps done.
@@ -135,6 +169,10 @@ class Objective(Component):
             By names that the history does not use already; "kl" is there for every objective.
         """
         return {}
+
+    def schedule_steps(self) -> int:
+        """Gradient step at which the schedules of the objective end; 0 without any."""
+        return 0
 
     def build_discriminator(self, n_components: int) -> nn.Module | None:
         """Make the network that tells codes from permuted codes, if the objective needs one.
@@ -174,9 +212,9 @@ class BetaVAE(Objective):
     Examples
     --------
     >>> import torch
-    >>> from passive_pruner.vae import BetaVAE
+    >>> from passive_pruner.vae import BetaVAE, Codes
     >>> mean, log_variance = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 0.0]])
-    >>> BetaVAE(beta=4.0).regularizer(mean, log_variance, mean).item()
+    >>> BetaVAE(beta=4.0).regularizer(Codes(mean, log_variance, mean)).item()
     2.0
     """
 
@@ -185,8 +223,8 @@ class BetaVAE(Objective):
     def __init__(self, beta=1.0):
         self.beta = beta
 
-    def regularizer(self, mean, log_variance, sample, *, step=0, discriminator_logits=None):
-        return self.beta * kl_divergence(mean, log_variance)
+    def regularizer(self, codes, *, step=0):
+        return self.beta * kl_divergence(codes.mean, codes.log_variance)
 
 
 class AnnealedVAE(Objective):
@@ -220,10 +258,11 @@ class AnnealedVAE(Objective):
     Examples
     --------
     >>> import torch
-    >>> from passive_pruner.vae import AnnealedVAE
+    >>> from passive_pruner.vae import AnnealedVAE, Codes
     >>> mean, log_variance = torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 0.0]])
     >>> objective = AnnealedVAE(gamma=10.0, c_max=8.0, iteration_threshold=1000)
-    >>> [objective.regularizer(mean, log_variance, mean, step=s).item() for s in (0, 250, 5000)]
+    >>> codes = Codes(mean, log_variance, mean)
+    >>> [objective.regularizer(codes, step=s).item() for s in (0, 250, 5000)]
     [20.0, 0.0, 60.0]
     """
 
@@ -242,10 +281,15 @@ class AnnealedVAE(Objective):
         """Capacity in nats after `step` gradient steps."""
         return self.c_max * min(1.0, step / self.iteration_threshold)
 
-    def regularizer(self, mean, log_variance, sample, *, step=0, discriminator_logits=None):
-        return self.gamma * (kl_divergence(mean, log_variance) - self.capacity(step)).abs()
+    def schedule_steps(self):
+        return self.iteration_threshold
 
-    def parts(self, mean, log_variance, sample, *, step=0, discriminator_logits=None):
+    def regularizer(self, codes, *, step=0):
+        return (
+            self.gamma * (kl_divergence(codes.mean, codes.log_variance) - self.capacity(step)).abs()
+        )
+
+    def parts(self, codes, *, step=0):
         return {"capacity": self.capacity(step)}
 
 
@@ -268,10 +312,9 @@ class FactorVAE(Objective):
 
     Notes
     -----
-    The discriminator is not part of the fitted model. :meth:`~passive_pruner.VAEEncoder.fit`
+    The discriminator is not part of the fitted network. :meth:`~passive_pruner.VAEEncoder.fit`
     starts a new one, with `warm_start` as well; :meth:`~passive_pruner.VAEEncoder.partial_fit`
-    goes on with that of the last call as it does with the state of its optimiser, unless the
-    encoder was copied or loaded meanwhile.
+    goes on with that of the last call as it does with the state of its optimiser.
 
     The history records "total_correlation", the discriminator's estimate. It starts at 0, when
     the discriminator knows nothing, and is too small as long as that is still learning.
@@ -284,14 +327,14 @@ class FactorVAE(Objective):
     Examples
     --------
     >>> import torch
-    >>> from passive_pruner.vae import FactorVAE
+    >>> from passive_pruner.vae import Codes, FactorVAE
     >>> mean, log_variance = torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 0.0]])
     >>> objective = FactorVAE(gamma=10.0, discriminator_layer_sizes=(8,))
     >>> logits = objective.build_discriminator(2)(mean)
     >>> logits.shape
     torch.Size([1, 2])
     >>> even = torch.zeros_like(logits)
-    >>> objective.regularizer(mean, log_variance, mean, discriminator_logits=even).item()
+    >>> objective.regularizer(Codes(mean, log_variance, mean, even)).item()
     2.0
     """
 
@@ -317,18 +360,19 @@ class FactorVAE(Objective):
             layers += [nn.Linear(n_in, n_out), nn.LeakyReLU(0.2)]
         return nn.Sequential(*layers, nn.Linear(sizes[-1], 2))
 
-    def regularizer(self, mean, log_variance, sample, *, step=0, discriminator_logits=None):
-        total_correlation = self._total_correlation(discriminator_logits)
-        return kl_divergence(mean, log_variance) + self.gamma * total_correlation
+    def regularizer(self, codes, *, step=0):
+        total_correlation = self._total_correlation(codes)
+        return kl_divergence(codes.mean, codes.log_variance) + self.gamma * total_correlation
 
-    def parts(self, mean, log_variance, sample, *, step=0, discriminator_logits=None):
-        return {"total_correlation": self._total_correlation(discriminator_logits)}
+    def parts(self, codes, *, step=0):
+        return {"total_correlation": self._total_correlation(codes)}
 
     @staticmethod
-    def _total_correlation(discriminator_logits):
-        if discriminator_logits is None:
-            raise ValueError("FactorVAE needs the discriminator_logits of `sample`.")
-        return (discriminator_logits[:, 0] - discriminator_logits[:, 1]).mean()
+    def _total_correlation(codes):
+        logits = codes.discriminator_logits
+        if logits is None:
+            raise ValueError("FactorVAE needs the discriminator_logits of `codes.sample`.")
+        return (logits[:, 0] - logits[:, 1]).mean()
 
 
 class DIPVAE(Objective):
@@ -366,10 +410,11 @@ class DIPVAE(Objective):
     Examples
     --------
     >>> import torch
-    >>> from passive_pruner.vae import DIPVAE
+    >>> from passive_pruner.vae import DIPVAE, Codes
     >>> mean = torch.tensor([[2.0, 0.0], [-2.0, 0.0]])
     >>> log_variance = torch.zeros(2, 2)
-    >>> parts = DIPVAE(kind="ii").parts(mean, log_variance, mean)  # variances 4 + 1 and 0 + 1
+    >>> codes = Codes(mean, log_variance, mean)
+    >>> parts = DIPVAE(kind="ii").parts(codes)  # variances 4 + 1 and 0 + 1
     >>> {name: value.item() for name, value in parts.items()}
     {'off_diagonal': 0.0, 'diagonal': 16.0}
     """
@@ -392,22 +437,23 @@ class DIPVAE(Objective):
             return self.lambda_d
         return self.lambda_od * (10 if self.kind == "i" else 1)
 
-    def regularizer(self, mean, log_variance, sample, *, step=0, discriminator_logits=None):
-        off_diagonal, diagonal = self._deviations(mean, log_variance)
+    def regularizer(self, codes, *, step=0):
+        off_diagonal, diagonal = self._deviations(codes)
         penalty = self.lambda_od * off_diagonal + self.diagonal_weight * diagonal
-        return kl_divergence(mean, log_variance) + penalty
+        return kl_divergence(codes.mean, codes.log_variance) + penalty
 
-    def parts(self, mean, log_variance, sample, *, step=0, discriminator_logits=None):
-        off_diagonal, diagonal = self._deviations(mean, log_variance)
+    def parts(self, codes, *, step=0):
+        off_diagonal, diagonal = self._deviations(codes)
         return {"off_diagonal": off_diagonal, "diagonal": diagonal}
 
-    def _deviations(self, mean, log_variance):
+    def _deviations(self, codes):
+        mean = codes.mean
         centred = mean - mean.mean(dim=0)
         covariance = centred.T @ centred / len(mean)
         variance = covariance.diagonal()
         off_diagonal = (covariance - torch.diag(variance)).square().sum()
         if self.kind == "ii":
-            variance = variance + log_variance.exp().mean(dim=0)
+            variance = variance + codes.log_variance.exp().mean(dim=0)
         return off_diagonal, (variance - 1).square().sum()
 
 
@@ -438,10 +484,11 @@ class BetaTCVAE(Objective):
     Examples
     --------
     >>> import torch
-    >>> from passive_pruner.vae import BetaTCVAE
+    >>> from passive_pruner.vae import BetaTCVAE, Codes
     >>> mean = torch.tensor([[3.0, 3.0], [-3.0, -3.0]])  # two variables that repeat each other
     >>> log_variance = torch.full((2, 2), -4.0)
-    >>> total_correlation = BetaTCVAE().parts(mean, log_variance, mean)["total_correlation"]
+    >>> codes = Codes(mean, log_variance, mean)
+    >>> total_correlation = BetaTCVAE().parts(codes)["total_correlation"]
     >>> round(total_correlation.item(), 4)  # ln 2: one of them tells which row it is
     0.6931
     """
@@ -451,12 +498,12 @@ class BetaTCVAE(Objective):
     def __init__(self, beta=4.0):
         self.beta = beta
 
-    def regularizer(self, mean, log_variance, sample, *, step=0, discriminator_logits=None):
-        total_correlation = minibatch_total_correlation(mean, log_variance, sample)
-        return kl_divergence(mean, log_variance) + (self.beta - 1) * total_correlation
+    def regularizer(self, codes, *, step=0):
+        total_correlation = minibatch_total_correlation(*codes[:3])
+        return kl_divergence(codes.mean, codes.log_variance) + (self.beta - 1) * total_correlation
 
-    def parts(self, mean, log_variance, sample, *, step=0, discriminator_logits=None):
-        n_rows, n_components = mean.shape
+    def parts(self, codes, *, step=0):
+        n_rows, n_components = codes.mean.shape
         constant = (n_components - 1) * math.log(n_rows)
-        total_correlation = minibatch_total_correlation(mean, log_variance, sample) + constant
+        total_correlation = minibatch_total_correlation(*codes[:3]) + constant
         return {"total_correlation": total_correlation}

@@ -88,6 +88,21 @@ class Likelihood(Component):
         """Count the decoder outputs that `n_features` columns need."""
         return n_features
 
+    def shiftable(self, n_features: int) -> np.ndarray:
+        """Tell for which columns a constant may be subtracted from the data.
+
+        Parameters
+        ----------
+        n_features : int
+            Number of columns.
+
+        Returns
+        -------
+        mask : ndarray of shape (n_features,), bool
+            True where the model of the column is the same whatever its origin.
+        """
+        return np.zeros(n_features, dtype=bool)
+
     def check_data(self, X: np.ndarray) -> None:
         """Raise a ValueError if these rows have values that the likelihood gives no density to.
 

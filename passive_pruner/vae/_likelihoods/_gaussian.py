@@ -67,6 +67,9 @@ class Gaussian(Likelihood):
     def __init__(self, variance="shared"):
         self.variance = variance
 
+    def shiftable(self, n_features):
+        return np.ones(n_features, dtype=bool)
+
     def build(self, X, *, allow_missing=False):
         return _GaussianModule(X, self.variance, missing=allow_missing)
 

@@ -84,6 +84,12 @@ class Mixed(Likelihood):
     def n_outputs(self, n_features):
         return sum(likelihood.n_outputs(len(columns)) for likelihood, columns in self.parts)
 
+    def shiftable(self, n_features):
+        mask = np.zeros(n_features, dtype=bool)
+        for likelihood, columns in self.parts:
+            mask[columns] = likelihood.shiftable(len(columns))
+        return mask
+
     def check_data(self, X):
         for likelihood, columns in self.parts:
             try:

@@ -1,0 +1,195 @@
+"""Tables as a network reads them: dense float32 rows in its units, a few at a time."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from scipy.sparse import issparse
+
+# Rows per chunk in which a table is read: the activations of a chunk stay in the cache of the
+# processor.
+CHUNK_ROWS = 1024
+
+
+class Rows:
+    """A table that is kept as it is and read as dense float32 rows, a few at a time.
+
+    ``rows[index]``, for a slice or an array of row numbers, is a new array in C order: a torch
+    tensor can share its memory even where the table is a read-only memory map.
+
+    Parameters
+    ----------
+    X : ndarray, memmap, CSR matrix or CSR array of shape (n_samples, n_columns)
+        Numbers of any type: sparse data stays sparse, and bytes stay bytes.
+    divisor : float, default=1.0
+        What every value that is read is divided by; 255 brings 8-bit images to the range from
+        0 to 1.
+    origin : ndarray of shape (n_columns,), float64, or None, default=None
+        What is subtracted from every row before it becomes float32.
+    """
+
+    def __init__(self, X, divisor: float = 1.0, origin: np.ndarray | None = None):
+        # np.asarray gives the plain array behind a memory map, which every row read would
+        # otherwise be wrapped in again.
+        self._is_sparse = issparse(X)
+        self._X: Any = X if self._is_sparse else np.asarray(X)
+        self._divisor = divisor
+        self._origin = origin
+        self.shape: tuple[int, int] = X.shape
+
+    def __len__(self):
+        return self.shape[0]
+
+    def __getitem__(self, index: slice | np.ndarray) -> np.ndarray:
+        if self._is_sparse:
+            # Two compiled passes over the entries of these rows; writing them out by hand from
+            # `indptr` is not faster, and it would have to add up duplicate entries as well.
+            rows = self._X[index].toarray()
+        elif isinstance(index, slice):
+            rows = self._X[index].copy()
+        else:
+            rows = self._X.take(index, axis=0)
+        if self._origin is not None:
+            rows = rows - self._origin
+        # What is beyond the range of float32 becomes infinite, which whoever reads it looks for.
+        with np.errstate(over="ignore"):
+            rows = rows.astype(np.float32, copy=False)
+        if self._divisor != 1:
+            rows /= self._divisor
+        return rows
+
+    def part(self, rows: slice) -> "Rows":
+        """Return some rows, wrapped and not read."""
+        return Rows(self._X[rows], self._divisor, self._origin)
+
+    def as_float32(self) -> "Rows":
+        """Return the table with its values converted once and for all, unless that changes them."""
+        if self._is_sparse or self._origin is not None or self._X.dtype != np.float64:
+            return self
+        with np.errstate(over="ignore"):
+            return Rows(self._X.astype(np.float32), self._divisor)
+
+    def with_origin(self, origin: np.ndarray) -> "Rows":
+        """Return the table with this subtracted from every row."""
+        return Rows(self._X, self._divisor, origin)
+
+    def lost_columns(self) -> tuple[np.ndarray, np.ndarray]:
+        """Find the columns whose values float32 cannot tell apart.
+
+        A float32 number has a relative precision of 2**-24. In such a column that step, at the
+        largest value, exceeds a thousandth of the standard deviation, as in a time stamp in
+        seconds.
+
+        Returns
+        -------
+        is_lost : ndarray of shape (n_columns,), bool
+        mean : ndarray of shape (n_columns,), float64
+            Means of the columns, without NaN.
+        """
+        n_columns = self.shape[1]
+        if self._X.dtype != np.float64:
+            return np.zeros(n_columns, dtype=bool), np.zeros(n_columns)
+        first = None
+        largest, total, square, count = np.zeros((4, n_columns))
+        with np.errstate(over="ignore", invalid="ignore"):
+            for start in range(0, len(self), CHUNK_ROWS):
+                rows = self._X[start : start + CHUNK_ROWS]
+                rows = rows.toarray() if self._is_sparse else rows
+                if first is None:
+                    first = np.nan_to_num(rows[0])
+                largest = np.fmax(largest, np.fmax.reduce(np.abs(rows), axis=0))
+                centred = rows - first
+                count += np.sum(~np.isnan(centred), axis=0)
+                total += np.nansum(centred, axis=0)
+                square += np.nansum(centred**2, axis=0)
+            shift = total / np.maximum(count, 1)
+            deviation = np.sqrt(np.maximum(square / np.maximum(count, 1) - shift**2, 0))
+        is_lost = (deviation > 0) & (largest * 2.0**-24 > 1e-3 * deviation)
+        return is_lost, first + shift
+
+    def draw(self, n: int, rng: np.random.Generator) -> "Rows":
+        """Return `n` rows that are drawn at random and stand for the table, in their order.
+
+        Not every so many rows: a table of hourly values has a period, and the first rows of a
+        sorted one are not like the others.
+        """
+        if len(self) <= n:
+            return self
+        rows = np.sort(rng.choice(len(self), n, replace=False))
+        return Rows(self._X[rows], self._divisor, self._origin)
+
+    def chunks(self, size: int = CHUNK_ROWS) -> Iterator[tuple[slice, np.ndarray]]:
+        """Yield the whole table in order, as slices of at most `size` rows with their values."""
+        for start in range(0, len(self), size):
+            chunk = slice(start, min(start + size, len(self)))
+            yield chunk, self[chunk]
+
+    def parts(
+        self, rows: np.ndarray, rng: np.random.RandomState
+    ) -> Iterator[tuple["Rows", np.ndarray]]:
+        """Yield the tables, with the numbers of their rows, that one pass over `rows` reads."""
+        yield self, rows
+
+
+class BlockedRows(Rows):
+    """The first block of a table whose other blocks are read again in every pass over the rows.
+
+    All methods but :meth:`parts` see the first block alone.
+
+    Parameters
+    ----------
+    first : Rows
+        The first block.
+    others : list of callables without arguments
+        Each reads a block and returns its `Rows`, or None if it is empty. One at a time is kept.
+    """
+
+    def __init__(self, first: Rows, others: list[Callable[[], Rows | None]]):
+        super().__init__(first._X, first._divisor, first._origin)
+        self._others = others
+
+    def parts(self, rows, rng):
+        """Yield `rows` of the first block and all rows of the others, in a new order of blocks."""
+        for number in rng.permutation(1 + len(self._others)):
+            block = self if number == 0 else self._others[number - 1]()
+            if block is not None:
+                yield block, rows if number == 0 else np.arange(len(block))
+
+
+def byte_divisor(X: np.ndarray) -> float:
+    """Tell what the bytes of images are divided by.
+
+    Bytes of 0 to 255 are brought to the range from 0 to 1. Where all of them are 0 or 1 the images
+    are binary, such as those of dSprites, and stay as they are.
+    """
+    return 1.0 if X.max() <= 1 else 255.0
+
+
+def flat_images(X, image_shape: tuple[int, ...]):
+    """Turn an array of images into rows, channel last; anything else is returned as it is.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, H, W) or (n_samples, H, W, C), or rows
+        Images; the first form has one channel.
+    image_shape : tuple of int
+        Height, width and number of channels that are expected.
+
+    Raises
+    ------
+    ValueError
+        If these are images of another shape.
+    """
+    image_shape = tuple(image_shape)
+    shape = tuple(getattr(X, "shape", ()))[1:]
+    if shape == image_shape or (len(shape) == 2 and (*shape, 1) == image_shape):
+        return np.asarray(X).reshape(len(X), -1)
+    if len(shape) > 1:
+        advice = "Set image_shape to the (height, width, channels) of the images in X."
+        if len(shape) == 3 and (*shape[1:], shape[0]) == image_shape:
+            advice = "The channels of X come first; bring them last with numpy.moveaxis(X, 1, -1)."
+        raise ValueError(
+            f"X has images of shape {shape}, but image_shape={image_shape} expects height, width "
+            f"and channels in this order. {advice}"
+        )
+    return X

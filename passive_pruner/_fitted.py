@@ -1,0 +1,520 @@
+"""What a fitted variational autoencoder does: encode, decode, draw, score, be cut and be saved."""
+
+import copy
+from contextlib import ExitStack, contextmanager
+from numbers import Integral
+
+import numpy as np
+import torch
+from scipy.special import ndtri
+from scipy.stats import qmc
+from sklearn.base import clone
+from sklearn.utils import check_scalar
+from sklearn.utils.validation import check_array, check_is_fitted
+
+from passive_pruner._common._base import BaseEncoder
+from passive_pruner._common._draws import row_keys, uniform_numbers
+from passive_pruner._common._rows import Rows, byte_divisor, flat_images
+from passive_pruner._common._state import pack_fitted, unpack_fitted
+from passive_pruner._common._validation import plain_array, seed_from, validate_numeric
+from passive_pruner._common._weights import read_weights, write_weights
+from passive_pruner.vae._network import VAE, Blueprint, resolve_device
+from passive_pruner.vae._random import LocalDraws, plain_torch
+
+# Points at which the expectation in the ELBO of a row is taken, half of them mirror images.
+ELBO_POINTS = 32
+
+
+class FittedVAE(BaseEncoder):
+    """Base class of :class:`VAEEncoder`: all that is done with a network that is fitted.
+
+    The network is not kept: it is rebuilt from `weights_` when needed, and what is kept of it
+    stays out of pickles, copies and hashes, which hold arrays only.
+    """
+
+    # The arrays of `weights_`, the device, and the network that was built from them for it.
+    _live: tuple[tuple[np.ndarray, ...], torch.device, VAE] | None = None
+
+    def to_torch(self):
+        """Copy of the fitted network as a torch module.
+
+        Returns
+        -------
+        network : torch.nn.Module
+            In evaluation mode on the CPU, with the parts `encoder`, `decoder` and `likelihood`;
+            ``encode(x)`` gives means and log-variances, ``mean(z)`` decodes. It reads float32
+            rows from which `origin_` was subtracted.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from sklearn.datasets import load_wine
+        >>> from passive_pruner import VAEEncoder
+        >>> X = load_wine().data
+        >>> encoder = VAEEncoder(n_components=4, max_steps=100, random_state=0).fit(X)
+        >>> mean, log_variance = encoder.to_torch().encode(torch.tensor(X, dtype=torch.float32))
+        >>> mean.shape
+        torch.Size([178, 4])
+        """
+        check_is_fitted(self)
+        with plain_torch(grad=True):
+            return self._blueprint().load(self.weights_)
+
+    def _blueprint(self):
+        return Blueprint(
+            self.architecture_,
+            self.likelihood_,
+            self.n_features_in_,
+            self.n_components_,
+            self.allow_missing_,
+        )
+
+    def _network(self):
+        """Return the fitted network on its device, rebuilt if `weights_` changed meanwhile."""
+        device = resolve_device(self.device, or_cpu=True)
+        arrays = tuple(self.weights_.values())
+        live = self._live
+        if (
+            live is None
+            or live[1] != device
+            or len(live[0]) != len(arrays)
+            or any(a is not b for a, b in zip(live[0], arrays, strict=True))
+        ):
+            with plain_torch(grad=True):
+                network = self._blueprint().load(self.weights_).to(device)
+            # One assignment: another thread sees the former network or this one.
+            self._live = live = (arrays, device, network)
+        return live[2]
+
+    def _read(self, X, *, reset, **kwargs):
+        """Validate `X`, images included, and wrap it without a copy."""
+        image_shape = getattr(self.architecture_, "image_shape", None)
+        if image_shape is not None:
+            X = flat_images(X, image_shape)
+        # Integers of up to two bytes are exact in float32, all others are read as float64 first.
+        given = getattr(X, "dtype", None)
+        is_small = isinstance(given, np.dtype) and given.kind in "biu" and given.itemsize <= 2
+        dtype = [np.float32] if is_small else [np.float64, np.float32]
+        X = validate_numeric(
+            self,
+            X,
+            reset=reset,
+            dtype=dtype if image_shape is None else [*dtype, np.uint8],
+            accept_sparse="csr",
+            ensure_all_finite="allow-nan" if self.allow_missing_ else True,
+            **kwargs,
+        )
+        is_bytes = X.dtype == np.uint8
+        if reset:
+            self.is_bytes_ = is_bytes
+            self.byte_divisor_ = byte_divisor(X) if is_bytes else 1.0
+            self.origin_ = np.zeros(self.n_features_in_)
+        else:
+            self._check_units(X, is_bytes)
+        origin = self.origin_ if self.origin_.any() else None
+        return Rows(X, self.byte_divisor_ if is_bytes else 1.0, origin)
+
+    def _check_units(self, X, is_bytes):
+        """Refuse images in other units than those that the encoder was fitted on."""
+        if is_bytes and not self.is_bytes_:
+            raise ValueError(
+                "X has bytes (uint8), but VAEEncoder was fitted on floats, whose units bytes do "
+                "not have. Pass X.astype(float) if fit was given floats from 0 to 255, or X / 255 "
+                "if they were scaled."
+            )
+        if not self.is_bytes_ or X.max() <= 1:
+            return
+        if not is_bytes:
+            raise ValueError(
+                f"X has floats up to {X.max():.6g}, but VAEEncoder was fitted on bytes, which it "
+                "scales from 0..255 to 0..1. Pass bytes (uint8), or divide X by 255."
+            )
+        if self.byte_divisor_ == 1:
+            raise ValueError(
+                f"X has bytes up to {X.max()}, but VAEEncoder was fitted on bytes that were all 0 "
+                "or 1. Pass binary images, or fit on images that have grey levels."
+            )
+
+    def _validate(self, X):
+        check_is_fitted(self)
+        if not self.allow_missing_ and not self.is_bytes_:
+            plain = plain_array(self, X, np.float64)
+            if plain is not None:
+                return Rows(plain, origin=self.origin_ if self.origin_.any() else None)
+        return self._read(X, reset=False)
+
+    def _part(self, X, rows):
+        return X.part(rows)
+
+    def _encode(self, X, mean, variance, keys=None):
+        network = self._network()
+        with self._running():
+            for chunk, rows, x in _chunks(X, network):
+                self.likelihood_.check_data(rows)
+                mean_x, log_variance = network.encode(x)
+                mean[chunk] = mean_x.numpy(force=True)
+                total = mean[chunk].sum()
+                if variance is not None:
+                    variance[chunk] = log_variance.exp().numpy(force=True)
+                    total += variance[chunk].sum()
+                if not np.isfinite(total):
+                    self._raise_not_finite(rows, chunk.start)
+                if keys is not None:
+                    keys[chunk] = row_keys(rows)
+
+    def _raise_not_finite(self, rows, start):
+        """Name the cell that has no finite code."""
+        i, j = np.unravel_index(np.nanargmax(np.abs(rows)), rows.shape)
+        (column,) = self._column_names([j])
+        raise ValueError(
+            f"Row {start + i} of X has no finite code: its value {rows[i, j]:.6g} in column "
+            f"{column!r} is too far from what VAEEncoder was fitted on. Codes of missing cells are "
+            "no data: make them NaN and set allow_missing=True, or clip or drop such rows."
+        )
+
+    def _column_names(self, columns):
+        names = getattr(self, "feature_names_in_", range(self.n_features_in_))
+        return [names[j] for j in columns]
+
+    def _decode(self, Z, decode, seed=None):
+        X = np.empty((len(Z), self.n_features_in_), dtype=np.float32)
+        with self._running(seed):
+            for chunk, _, z in _chunks(Rows(Z), self._network()):
+                X[chunk] = decode(z).numpy(force=True)
+        if self.origin_.any():
+            X = X + self.origin_
+        return X.reshape(-1, *self.feature_shape_)
+
+    @contextmanager
+    def _running(self, seed=None):
+        """Context in which the network runs; `seed` is that of the draws of the likelihood.
+
+        Networks of the user may draw even in evaluation mode, and then draw the same every time.
+        """
+        with ExitStack() as stack:
+            stack.enter_context(plain_torch(grad=False))
+            if seed is not None or not self._blueprint().is_own:
+                stack.enter_context(LocalDraws(seed or 0))
+            yield
+
+    def inverse_transform(self, Z):
+        """Decode codes into the mean of the likelihood.
+
+        Parameters
+        ----------
+        Z : array-like of shape (n_samples, n_components) or (n_samples, 2 * n_components)
+            Codes, dask collections included; the second form, for encoders with `add_variance`, is
+            what :meth:`transform` returns, and its variances are not needed.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features), float32
+            Expected data, in the units of the training data; images of bytes come back in 0..1.
+            Float64 where `origin_` is not 0. For a dask collection a lazy one of the same kind.
+
+        Raises
+        ------
+        ValueError
+            If the number of columns is another.
+        """
+        check_is_fitted(self)
+        Z = check_array(Z, dtype=np.float32)
+        if Z.shape[1] not in (self.n_components_, self._n_features_out):
+            raise ValueError(
+                f"Z has {Z.shape[1]} columns, but this VAEEncoder decodes codes of "
+                f"{self.n_components_} columns."
+            )
+        return self._decode(Z[:, : self.n_components_], self._network().mean)
+
+    def sample(self, n_samples=1):
+        """Draw rows from the model: codes from the prior, then data from the likelihood.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+            Number of rows.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features), float32
+            Float64 where `origin_` is not 0.
+        """
+        check_is_fitted(self)
+        check_scalar(n_samples, "n_samples", Integral, min_val=1)
+        seed = seed_from(self.random_state)
+        Z = np.random.default_rng(seed).standard_normal(
+            (n_samples, self.n_components_), dtype=np.float32
+        )
+        return self._decode(Z, self._network().sample, seed)
+
+    def pruned(self, keep):
+        """Cut latent variables out of the fitted network.
+
+        The outputs of dropped variables are cut off the encoder, and their inputs off the decoder,
+        which then decodes as if they were at 0, the mean of their prior.
+
+        Parameters
+        ----------
+        keep : array-like of bool of shape (n_components,), or of int
+            Mask of the variables to keep, such as `PassiveVariableRemover.get_support` gives for
+            mean codes, or their numbers.
+
+        Returns
+        -------
+        encoder : VAEEncoder
+            A smaller fitted encoder. Its codes are the kept columns of those of this encoder, with
+            their names; draws with ``output="sampled"`` are new draws.
+
+        Raises
+        ------
+        ValueError
+            If `keep` is neither or keeps nothing, or if the network cannot be cut.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn.datasets import load_wine
+        >>> from passive_pruner import VAEEncoder
+        >>> X = load_wine().data
+        >>> encoder = VAEEncoder(n_components=6, max_steps=300, random_state=0).fit(X)
+        >>> smaller = encoder.pruned([0, 2])
+        >>> bool(np.allclose(smaller.transform(X), encoder.transform(X)[:, [0, 2]], atol=1e-5))
+        True
+        >>> smaller.get_feature_names_out()
+        array(['vaeencoder0', 'vaeencoder2'], dtype=object)
+        """
+        check_is_fitted(self)
+        keep = _numbers(keep, self.n_components_)
+        with plain_torch(grad=False):
+            _, weights = self._blueprint().cut(self.weights_, keep)
+        pruned = clone(self).set_params(n_components=len(keep))
+        of_training = (*self.get_params(deep=False), "weights_", "training_state_")
+        for name, value in vars(self).items():
+            if name.endswith("_") and name not in of_training:
+                setattr(pruned, name, copy.deepcopy(value))
+        pruned.n_components_ = len(keep)
+        numbers = getattr(self, "variable_numbers_", np.arange(self.n_components_))
+        pruned.variable_numbers_ = numbers[keep]
+        for record in pruned.history_:
+            record.update({k: v[keep] for k, v in record.items() if isinstance(v, np.ndarray)})
+        pruned.weights_ = weights
+        pruned._freeze()
+        return pruned
+
+    def save_weights(self, path):
+        """Write the weights to a safetensors file, by their names in the torch state dict.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file to write.
+
+        Raises
+        ------
+        NotFittedError
+            If the encoder is not fitted.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from sklearn.datasets import load_wine
+        >>> from passive_pruner import VAEEncoder
+        >>> X = load_wine().data
+        >>> encoder = VAEEncoder(n_components=4, max_steps=300, random_state=0).fit(X)
+        >>> other = VAEEncoder(n_components=4, max_steps=1, random_state=1).fit(X)
+        >>> with tempfile.NamedTemporaryFile(suffix=".safetensors") as file:
+        ...     encoder.save_weights(file.name)
+        ...     other = other.load_weights(file.name)
+        >>> bool((other.transform(X) == encoder.transform(X)).all())
+        True
+        """
+        check_is_fitted(self)
+        write_weights(self.weights_, path)
+
+    def load_weights(self, path):
+        """Replace the weights by those of a safetensors file.
+
+        The file may come from :meth:`save_weights` or from ``safetensors.torch.save_file`` on the
+        state dict of the same network; half precision is widened. `history_` stays that of the
+        last fit.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file to read. Reading it executes nothing.
+
+        Returns
+        -------
+        self : VAEEncoder
+            Unchanged if an error is raised.
+
+        Raises
+        ------
+        NotFittedError
+            If the encoder is not fitted: its fit decides names and shapes, one step is enough.
+        ValueError
+            If names or shapes differ from those of `weights_`, if a value is not finite, or if
+            the file holds other values than were saved.
+        safetensors.SafetensorError
+            If the file is no complete safetensors file.
+        """
+        check_is_fitted(self)
+        self.weights_ = read_weights(path, self.weights_)
+        self._freeze()
+        vars(self).pop("training_state_", None)  # that of other weights
+        return self
+
+    def score_samples(self, X):
+        """Evidence lower bound (ELBO) of each row.
+
+        The expectation over the posterior is taken at 32 quasi-random points, Sobol points and
+        their mirror images, that are shifted by a vector which is a function of the row
+        (Cranley and Patterson 1976, "Randomization of number theoretic methods for multiple
+        integration"). So the score of a row depends on that row alone, has no bias, and the
+        errors of different rows are independent: that of the mean over rows falls with the root
+        of their number.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Numeric data.
+
+        Returns
+        -------
+        elbo : ndarray of shape (n_samples,), float64
+            In nats.
+
+        Raises
+        ------
+        ValueError
+            If the likelihood gives some of the values no density, as in :meth:`fit`.
+        """
+        X = self._validate(X)
+        # In float64, because a sum over many features of float32 would depend in its last digits
+        # on the number of rows that share a matrix product.
+        device = resolve_device(self.device, or_cpu=True)
+        if device.type == "mps":  # which has no float64
+            device = torch.device("cpu")
+        with plain_torch(grad=True):
+            network = copy.deepcopy(self._network()).to(device).double()
+        elbo = np.empty(len(X))
+        with self._running():
+            for chunk, rows, x in _chunks(X, network):
+                self.likelihood_.check_data(rows)
+                noise = torch.from_numpy(elbo_noise(row_keys(rows), self.n_components_))
+                elbo[chunk] = network.elbo(x.double(), noise.to(device)).numpy(force=True)
+                if not np.isfinite(elbo[chunk].sum()):
+                    self._raise_not_finite(rows, chunk.start)
+        return elbo
+
+    def score(self, X, y=None):
+        """Mean ELBO of the rows, in nats: higher is better, so grid searches can maximise it.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Numeric data.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        elbo : float
+        """
+        return float(self.score_samples(X).mean())
+
+    def _sk_visual_block_(self):
+        """Put the components into the HTML representation, as soon as they are known.
+
+        scikit-learn falls back to a plain table if this raises, as it does before version 1.7.
+        """
+        from sklearn.utils._repr_html.estimator import _VisualBlock
+
+        components = {
+            name: getattr(self, f"{name}_", getattr(self, name))
+            for name in ("objective", "likelihood", "architecture")
+        }
+        shown = {k: v for k, v in components.items() if not (v is None or isinstance(v, str))}
+        if not shown:
+            return _VisualBlock("single", self, names=type(self).__name__, name_details=str(self))
+        return _VisualBlock(
+            "parallel",
+            list(shown.values()),
+            names=[f"{name}: {type(value).__name__}" for name, value in shown.items()],
+            name_details=[str(value) for value in shown.values()],
+        )
+
+    def __getstate__(self):
+        state = {k: v for k, v in super().__getstate__().items() if k != "_live"}
+        return pack_fitted(state)
+
+    def __setstate__(self, state):
+        super().__setstate__(unpack_fitted(state))
+        if "weights_" in vars(self):
+            self._freeze()
+            # What encoders that were saved by earlier versions lack.
+            vars(self).setdefault("allow_missing_", self.allow_missing)
+            vars(self).setdefault("byte_divisor_", 255.0 if self.is_bytes_ else 1.0)
+            vars(self).setdefault("origin_", np.zeros(self.n_features_in_))
+            vars(self).setdefault("best_epoch_", self.n_iter_)
+
+    def _freeze(self):
+        """Make the weights read-only: the network would not see a change of their values."""
+        for value in self.weights_.values():
+            value.setflags(write=False)
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "weights_")
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.input_tags.allow_nan = self.allow_missing
+        return tags
+
+
+def _chunks(X, network):
+    """Yield a table in chunks: their slices, their rows, and these on the device."""
+    device = next(network.parameters()).device
+    for chunk, rows in X.chunks():
+        yield chunk, rows, torch.from_numpy(rows).to(device)
+
+
+def elbo_noise(keys: np.ndarray, n_components: int) -> np.ndarray:
+    """Make the standard normal points at which the ELBO of each row is taken.
+
+    Parameters
+    ----------
+    keys : ndarray of shape (n_samples, 2), uint64
+        Keys of the rows.
+    n_components : int
+        Number of latent variables.
+
+    Returns
+    -------
+    noise : ndarray of shape (32, n_samples, n_components), float64
+    """
+    sobol = qmc.Sobol(n_components, rng=np.random.default_rng(0)).random(ELBO_POINTS // 2)
+    shift = uniform_numbers(keys, n_components)
+    uniform = sobol[:, np.newaxis] + shift
+    half = ndtri(np.clip(uniform % 1, 1e-12, 1 - 1e-12))
+    return np.concatenate([half, -half])
+
+
+def _numbers(keep, n_components):
+    """Check what to keep, a mask or numbers, and return numbers."""
+    keep = np.asarray(keep)
+    if keep.dtype == bool and keep.shape == (n_components,):
+        keep = np.flatnonzero(keep)
+    if (
+        keep.ndim != 1
+        or len(keep) == 0
+        or keep.dtype.kind not in "iu"
+        or not np.isin(keep, np.arange(n_components)).all()
+        or len(np.unique(keep)) < len(keep)
+    ):
+        raise ValueError(
+            f"keep must be a mask of {n_components} latent variables or distinct numbers from 0 to "
+            f"{n_components - 1}, and keep at least one, got {keep!r}."
+        )
+    return keep
