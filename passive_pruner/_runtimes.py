@@ -275,7 +275,9 @@ class OnnxModel:
         onnxruntime = _onnxruntime()
         kind, _, number = device.partition(":")
         cuda = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
-        is_known = kind in ("auto", "cpu", "cuda") and re.fullmatch(r"\d*", number)
+        is_known = device in ("auto", "cpu", "cuda") or (
+            kind in ("cpu", "cuda") and number.isdecimal()
+        )
         is_missing = (kind == "cuda" and not cuda) or (kind == "cpu" and int(number or 0) > 0)
         providers: list = ["CPUExecutionProvider"]
         if is_known and cuda and kind != "cpu":
