@@ -16,7 +16,6 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import StandardScaler
 
 from passive_pruner import VAEEncoder
-from passive_pruner._pruning import prune_encoder
 from passive_pruner.regime import CRITERIA, LatentMoments
 from passive_pruner.training._width import START_WIDTH
 
@@ -98,7 +97,7 @@ def count_and_refit(trainer):
 
 def count_and_prune(trainer):
     searched, n_fits, n_steps = wide(trainer)
-    return prune_encoder(searched, trainer.kept(searched)), n_fits, n_steps
+    return searched.pruned(trainer.kept(searched)), n_fits, n_steps
 
 
 def count_prune_and_fine_tune(trainer):

@@ -25,7 +25,7 @@ from passive_pruner.regime import variance as variance_criterion
 from passive_pruner.training._distributed import n_processes
 from passive_pruner.training._training import EPOCH_STEPS, Training
 from passive_pruner.training._width import find_width
-from passive_pruner.vae import MLP, Architecture, BetaVAE, Likelihood, Objective
+from passive_pruner.vae import MLP, Architecture, BetaVAE, Gaussian, Likelihood, Objective
 from passive_pruner.vae._likelihoods import LIKELIHOODS
 from passive_pruner.vae._network import resolve_device
 from passive_pruner.vae._random import plain_torch
@@ -249,6 +249,34 @@ class VAEEncoder(FittedVAE):
         self.device = device
         self.random_state = random_state
         self.verbose = verbose
+
+    def set_params(self, **params):
+        """Set parameters, those of components too where the default is in use.
+
+        Parameters
+        ----------
+        **params : dict
+            Parameters by name; ``objective__beta`` sets that of the objective, which is
+            ``BetaVAE()`` where `objective` is None. Likewise for likelihood and architecture.
+
+        Returns
+        -------
+        self : VAEEncoder
+        """
+        defaults = {"objective": BetaVAE, "likelihood": Gaussian, "architecture": MLP}
+        before = vars(self).copy()
+        try:
+            for name, default in defaults.items():
+                if not any(key.startswith(f"{name}__") for key in params):
+                    continue
+                value = params.pop(name, getattr(self, name))
+                if value is None or isinstance(value, str):
+                    value = LIKELIHOODS.get(value, default)()
+                setattr(self, name, value)
+            return super().set_params(**params)
+        except (ValueError, TypeError):
+            vars(self).update(before)
+            raise
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):

@@ -8,7 +8,8 @@ import pytest
 import scipy.sparse as sp
 import torch
 
-from passive_pruner.training._batches import Rows, flat_images, permuted_batches
+from passive_pruner._common._rows import Rows, flat_images
+from passive_pruner.training._batches import permuted_batches
 from passive_pruner.vae import MLP
 
 DENSE = (
@@ -102,8 +103,13 @@ def test_images_become_rows_without_a_copy(shape):
     assert np.shares_memory(rows, images)
     np.testing.assert_array_equal(rows, images.reshape(5, -1))
     assert flat_images(rows, image_shape) is rows
-    # Images of another shape are left to validation, which refuses them.
-    assert flat_images(images, (8, 4, image_shape[2])) is images
+    with pytest.raises(ValueError, match="expects height, width and channels"):
+        flat_images(images, (8, 4, image_shape[2]))
+
+
+def test_images_with_channels_first_are_told_so():
+    with pytest.raises(ValueError, match=r"numpy.moveaxis\(X, 1, -1\)"):
+        flat_images(np.zeros((5, 3, 8, 8), np.uint8), (8, 8, 3))
 
 
 @pytest.mark.parametrize(("n_rows", "batch_size"), [(10, 4), (9, 4), (3, 8), (65, 64), (1, 1)])
@@ -174,8 +180,40 @@ def test_a_pass_allocates_a_few_batches(source, large_sparse, tmp_path):
     assert peak < 3 * batch_bytes + 3 * 8 * len(rows)
 
 
-def test_the_first_rows_are_wrapped_and_not_read():
+def test_a_part_is_wrapped_and_not_read():
     X = np.arange(24, dtype=np.uint8).reshape(6, 4)
-    first = Rows(X, divisor=255).first(2)
-    assert first.shape == (2, 4)
-    np.testing.assert_array_equal(first[:], Rows(X, divisor=255)[:2])
+    part = Rows(X, divisor=255).part(slice(1, 3))
+    assert part.shape == (2, 4)
+    np.testing.assert_array_equal(part[:], Rows(X, divisor=255)[1:3])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_rows_that_stand_for_a_table_have_no_period(seed):
+    hour = np.arange(48_000) % 24
+    drawn = Rows(hour[:, None]).draw(2000, np.random.default_rng(seed))[:].ravel()
+    assert len(drawn) == 2000
+    counts = np.bincount(drawn.astype(int), minlength=24)
+    assert counts.min() > 40 and counts.max() < 140  # 83 are expected
+
+
+def test_batches_of_two_leave_no_row_alone():
+    X = Rows(np.arange(401, dtype=np.float32)[:, None])
+    batches = permuted_batches(X, np.arange(401), 2, np.random.RandomState(0))
+    passes = [torch.cat(list(islice(batches, 200))).ravel() for _ in range(3)]
+    assert all(len(one.unique()) == 400 for one in passes)
+    assert len(torch.cat(passes).unique()) == 401
+
+
+@pytest.mark.parametrize(
+    ("offset", "spread", "is_lost"),
+    [(1.7e9, 20, True), (0, 1, False), (1e6, 1e3, False), (1e12, 1e4, True)],
+)
+@pytest.mark.parametrize("make", [np.asarray, sp.csr_array])
+def test_columns_that_float32_cannot_tell_apart(make, offset, spread, is_lost):
+    X = offset + spread * np.random.default_rng(0).standard_normal((3000, 2))
+    X[:, 1] = 7.0  # a constant has nothing to lose
+    found, mean = Rows(make(X)).lost_columns()
+    assert found.tolist() == [is_lost, False]
+    np.testing.assert_allclose(mean[0], X[:, 0].mean(), rtol=1e-13, atol=1e-9)
+    centred = Rows(make(X)).with_origin(np.where(found, mean, 0.0))[:]
+    np.testing.assert_allclose(centred[:, 0].std(), X[:, 0].std(), rtol=1e-4)

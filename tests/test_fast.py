@@ -1,6 +1,7 @@
 """The hand-derived gradient step equals automatic differentiation."""
 
 import copy
+import gc
 
 import numpy as np
 import pytest
@@ -8,8 +9,8 @@ import torch
 from torch import nn
 
 from passive_pruner.training._discriminator import Discriminator
-from passive_pruner.training._fast import FastStep, is_perceptron
-from passive_pruner.training._training import Criterion
+from passive_pruner.training._fast import FastStep, is_known
+from passive_pruner.training._training import Loss
 from passive_pruner.vae import (
     DIPVAE,
     MLP,
@@ -47,21 +48,21 @@ def gradients(module):
     return {n: p.grad.clone() for n, p in module.named_parameters() if p.requires_grad}
 
 
-def assert_same_step(plain, criterion, X, *, step=3):
+def assert_same_step(plain, criterion, X, *, step=3, is_mlp=True):
     """One step by autograd and one by hand, with the same noise."""
     by_hand = copy.deepcopy(plain)
-    fast = FastStep(by_hand, criterion, D)
+    generator = torch.Generator()
+    fast = FastStep(by_hand, criterion, D, generator, is_mlp=is_mlp)
     criterion.train()
     for rows in (X, X[:17], X[:1], X):  # whole and partial batches
         x = torch.from_numpy(rows)
-        with torch.random.fork_rng():
-            torch.manual_seed(7)
-            plain.zero_grad()
-            reconstruction, regularizer, codes = criterion(plain, x, step=step)
-            (reconstruction + regularizer).backward()
-            torch.manual_seed(7)
-            sample = fast(x, step=step)
-        torch.testing.assert_close(sample, codes["sample"].detach(), rtol=1e-6, atol=1e-6)
+        noise = torch.randn(len(x), D, generator=generator.manual_seed(7))
+        plain.zero_grad()
+        reconstruction, regularizer, codes = criterion(plain, x, step=step, noise=noise)
+        (reconstruction + regularizer).backward()
+        generator.manual_seed(7)
+        sample = fast(x, step=step)
+        torch.testing.assert_close(sample, codes.sample.detach(), rtol=1e-6, atol=1e-6)
         expected = gradients(plain)
         for name, value in gradients(by_hand).items():
             scale = expected[name].abs().max().item()
@@ -94,10 +95,12 @@ def seeded():
 def test_every_gradient_is_that_of_autograd(objective, likelihood):
     X = table(likelihood)
     discriminator = objective.build_discriminator(D)
-    criterion = Criterion(
+    criterion = Loss(
         objective,
         kl_warmup_steps=8,
-        discriminator=None if discriminator is None else Discriminator(discriminator, CPU),
+        discriminator=None
+        if discriminator is None
+        else Discriminator(discriminator, CPU, torch.Generator()),
     )
     assert_same_step(network(MLP((5, 4)), likelihood, X), criterion, X)
 
@@ -106,14 +109,14 @@ def test_every_gradient_is_that_of_autograd(objective, likelihood):
 @pytest.mark.parametrize("sizes", [(), (5,), (5, 4, 3)])
 def test_every_depth_and_activation(activation, sizes):
     X = table(Gaussian())
-    assert_same_step(network(MLP(sizes, activation), Gaussian(), X), Criterion(BetaVAE()), X)
+    assert_same_step(network(MLP(sizes, activation), Gaussian(), X), Loss(BetaVAE()), X)
 
 
 def test_missing_cells():
     X = table(Gaussian())
     module = network(MLP((5,)), Gaussian(), X, allow_missing=True)
     X[np.random.default_rng(1).random(X.shape) < 0.3] = np.nan
-    assert_same_step(module, Criterion(BetaVAE()), X)
+    assert_same_step(module, Loss(BetaVAE()), X)
 
 
 def test_log_variances_outside_their_bounds():
@@ -121,14 +124,14 @@ def test_log_variances_outside_their_bounds():
     module = network(MLP((5,)), Gaussian(), X)
     module.encoder[-1].bias.data[D:] = torch.tensor([-30.0, 0.0, 30.0])
     # exp(20 / 2) times noise is decoded: only the largest gradients can be compared.
-    assert_same_step(module, Criterion(BetaVAE()), X)
+    assert_same_step(module, Loss(BetaVAE()), X)
 
 
 def test_the_variance_stays_where_it_is_below_its_floor():
     X = table(Gaussian())
     module = network(MLP((5,)), Gaussian(), X)
     module.likelihood.log_ratio.data.fill_(-100.0)
-    fast = FastStep(module, Criterion(BetaVAE()), D)
+    fast = FastStep(module, Loss(BetaVAE()), D, torch.Generator(), is_mlp=True)
     fast(torch.from_numpy(X), step=0)
     assert module.likelihood.log_ratio.grad.item() == 0
 
@@ -152,29 +155,48 @@ def test_networks_of_other_layers(objective, likelihood):
     X = table(likelihood)
     plain = network(MLP(()), likelihood, X)
     plain.encoder, plain.decoder = Opaque(6, 2 * D), Opaque(D, likelihood.n_outputs(6))
-    assert_same_step(plain, Criterion(objective), X)
+    assert_same_step(plain, Loss(objective), X, is_mlp=False)
 
 
-def test_only_plain_perceptrons_are_differentiated_by_hand():
-    shared = nn.Linear(6, 6)
-    assert is_perceptron(MLP((5,)).build(6, D, 6)[0])
-    assert is_perceptron(MLP(()).build(6, D, 6)[0])
-    for other in (
-        MLP((5,), "gelu").build(6, D, 6)[0],
-        nn.Sequential(nn.Linear(6, 4), nn.ReLU(), nn.BatchNorm1d(4)),
-        nn.Sequential(nn.Linear(6, 4, bias=False), nn.ReLU(), nn.Linear(4, 6)),
-        nn.Sequential(nn.Linear(6, 4), nn.ReLU()),
-        nn.Sequential(shared, nn.ReLU(), shared),
-        Opaque(6, 6),
-    ):
-        assert not is_perceptron(other)
+def test_a_layer_that_both_halves_share():
+    X = table(Gaussian())
+    plain = network(MLP(()), Gaussian(), X)
+    shared = nn.Linear(D, D)
+    plain.encoder = nn.Sequential(nn.Linear(6, D), shared, nn.ReLU(), nn.Linear(D, 2 * D))
+    plain.decoder = nn.Sequential(shared, nn.ReLU(), nn.Linear(D, 6))
+    assert_same_step(plain, Loss(BetaVAE()), X, is_mlp=False)
+
+
+def test_half_of_a_network_may_be_frozen():
+    X = table(Gaussian())
+    plain = network(MLP((5,)), Gaussian(), X)
+    plain.encoder.requires_grad_(False)
+    assert_same_step(plain, Loss(BetaVAE()), X, is_mlp=False)
+
+
+def test_activations_without_a_derivative_in_their_value_are_left_to_autograd():
+    assert is_known(MLP((5,)).build(6, D, 6)[0])
+    assert is_known(MLP(()).build(6, D, 6)[0])
+    assert not is_known(MLP((5,), "gelu").build(6, D, 6)[0])
+
+
+def test_buffers_do_not_grow_with_the_sizes_of_batches():
+    X = table(Gaussian())
+    fast = FastStep(
+        network(MLP((5,)), Gaussian(), X), Loss(BetaVAE()), D, torch.Generator(), is_mlp=True
+    )
+    tensors = []
+    for n_rows in range(1, 31):
+        fast(torch.from_numpy(X[:n_rows]), step=0)
+        tensors.append(sum(type(o) is torch.Tensor for o in gc.get_objects()))
+    assert max(tensors[10:]) <= max(tensors[:10])
 
 
 def test_parameters_are_updated_through_the_flat_one():
     X = table(Gaussian())
     module = network(MLP((5,)), Gaussian(), X)
     before = module.weights()
-    fast = FastStep(module, Criterion(BetaVAE()), D)
+    fast = FastStep(module, Loss(BetaVAE()), D, torch.Generator(), is_mlp=True)
     for name, value in module.weights().items():
         np.testing.assert_array_equal(value, before[name])
     with torch.no_grad():

@@ -1,6 +1,12 @@
 """Likelihoods: densities, means and draws, missing cells, and training with each kind of data."""
 
 import math
+import shutil
+import subprocess
+import sys
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,17 +19,22 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 
+import passive_pruner
 from passive_pruner import PassiveVariableRemover
 from passive_pruner.vae import (
     Bernoulli,
     Categorical,
     ContinuousBernoulli,
     Gaussian,
+    Likelihood,
+    LikelihoodModule,
     Mixed,
     NegativeBinomial,
     Poisson,
 )
 from passive_pruner.vae._likelihoods import LIKELIHOODS
+from passive_pruner.vae._likelihoods._base import column_moments
+from passive_pruner.vae._likelihoods._gaussian import GaussianModule
 
 N_FEATURES = 5
 
@@ -222,13 +233,55 @@ def test_gradients_are_those_of_finite_differences(likelihood, data, allow_missi
 
 @every_case()
 @pytest.mark.parametrize("size", [1e2, 1e5])
-def test_extreme_outputs_have_a_finite_density_and_gradient(likelihood, data, size):
+def test_extreme_outputs_are_finite_and_draw_data(likelihood, data, size):
     module, outputs, x = built(likelihood, data())
     outputs, x = (size * outputs.float()).requires_grad_(), x.float()
     log_likelihood = module.float().log_likelihood(outputs, x)
     assert log_likelihood.isfinite().all()
     log_likelihood.sum().backward()
     assert outputs.grad.isfinite().all()
+    assert all(p.grad.isfinite().all() for p in module.parameters() if p.requires_grad)
+    with torch.no_grad(), torch.random.fork_rng():
+        torch.manual_seed(0)
+        assert module.mean(outputs).isfinite().all()
+        drawn = module.sample(outputs).numpy()
+    assert np.isfinite(drawn).all()
+    likelihood.validated().resolve(x.shape[1]).check_data(drawn)
+
+
+# Where the sum of the textbook terms of size x ln x is left with an error of several nats.
+@pytest.mark.parametrize("count", [0, 1, 7, 8, 9, 1000, 10**6, 10**8, 480_000_000])
+@pytest.mark.parametrize("deviations", [0, -2, 1])
+def test_large_counts_keep_their_precision_in_float32(count, deviations):
+    rate = float(np.float32(max(count + deviations * np.sqrt(count), 1e-3)))
+    x = torch.full((1, 1), count, dtype=torch.float32)
+    count = x.item()  # as rounded
+    module = Poisson().build(np.ones((2, 1)))
+    outputs = torch.full((1, 1), rate).log() - module.location[None]
+    # What float32 makes of the logarithm of the rate is not the likelihood's to mend.
+    rate = (outputs.double() + module.location.double()).exp().item()
+    expected = stats.poisson.logpmf(count, rate)
+    assert module.log_likelihood(outputs, x).item() == pytest.approx(expected, rel=1e-5, abs=0.03)
+    for theta in (0.01, 1.0, 100.0, 1e4):
+        module = NegativeBinomial().build(np.ones((2, 1)))
+        module.start.fill_(math.log(theta))
+        theta = module.start.double().exp().item()
+        outputs = math.log(rate) - module.location[None]
+        expected = stats.nbinom.logpmf(count, theta, theta / (theta + rate))
+        actual = module.log_likelihood(outputs, x).item()
+        assert actual == pytest.approx(expected, rel=1e-5, abs=0.03)
+
+
+@pytest.mark.parametrize("variance", ["shared", "per_feature"])
+@pytest.mark.parametrize("unit", [1e-30, 1e-20, 1e20, 1e30])
+def test_the_units_of_real_numbers_only_shift_the_log_likelihood(variance, unit):
+    X = real_numbers()
+    plain, scaled = (Gaussian(variance).build(data) for data in (X, X * unit))
+    outputs = torch.from_numpy(np.random.default_rng(1).standard_normal(X.shape)).float()
+    with torch.no_grad():
+        expected = plain.log_likelihood(outputs, torch.from_numpy(X).float())
+        actual = scaled.log_likelihood(outputs, torch.from_numpy(X * unit).float())
+    torch.testing.assert_close(actual, expected - N_FEATURES * math.log(unit), rtol=1e-5, atol=0.01)
 
 
 # Means and draws
@@ -470,15 +523,22 @@ def test_columns_by_name_slice_position_and_mask_are_the_same():
         [("gaussian", ["a", "b"]), ("bernoulli", ["d", "c"])],
         [("gaussian", slice(0, 2)), ("bernoulli", [-1, 2])],
         [("gaussian", np.array([True, True, False, False])), ("bernoulli", np.array([3, 2]))],
+        [("gaussian", pd.Index(["a", "b"])), ("bernoulli", (3, -2))],
         [("gaussian", slice(2)), (Mixed([("bernoulli", ["d"]), (Bernoulli(), [0])]), ["c", "d"])],
     ]
     resolved = [Mixed(parts).validated().resolve(4, names) for parts in specifications]
-    for mixed in resolved[:3]:
+    for mixed in resolved[:4]:
         assert [columns for _, columns in mixed.parts] == [[0, 1], [3, 2]]
-    inner, columns = resolved[3].parts[1]
+    inner, columns = resolved[4].parts[1]
     assert columns == [2, 3]
     assert [columns for _, columns in inner.parts] == [[1], [0]]
-    assert resolved[3].n_outputs(4) == 4
+    assert resolved[4].n_outputs(4) == 4
+
+
+@pytest.mark.parametrize("first", ["age", 0, np.int64(0), -2])
+def test_a_name_or_a_position_is_one_column(first):
+    mixed = Mixed([("gaussian", first), ("poisson", ["visits"])]).validated()
+    assert [columns for _, columns in mixed.resolve(2, ["age", "visits"]).parts] == [[0], [1]]
 
 
 @pytest.mark.parametrize(
@@ -487,6 +547,14 @@ def test_columns_by_name_slice_position_and_mask_are_the_same():
         ([("gaussian", ["a"]), ("bernoulli", ["c"])], r"\['b', 'd'\] belong to no part"),
         ([("gaussian", ["a", "b"]), ("bernoulli", ["b", "c", "d"])], r"\['b'\].*more than one"),
         ([("gaussian", ["a", "x"]), ("bernoulli", ["b", "c", "d"])], r"\['x'\].*does not have"),
+        ([("gaussian", "abcd")], r"\['abcd'\], which X does not have; it has \['a', 'b', "),
+        ([("gaussian", None)], "columns of a part of Mixed are .*, but got None"),
+        ([("gaussian", 2.0)], r"but got 2\.0"),
+        ([("gaussian", [0.0, 1.0])], r"but got \[0\.0, 1\.0\]"),
+        ([("gaussian", ["a", 1])], r"but got \['a', 1\]"),
+        ([("gaussian", {"a", "b"})], "but got {"),
+        ([("gaussian", [True, False])], r"\[True, False\], but X has 4 columns"),
+        ([("gaussian", 4)], r"columns \[4\], but X has 4 columns"),
         ([("gaussian", [0, 4])], r"columns \[0, 4\], but X has 4 columns"),
         ([("gaussian", slice(4)), ("bernoulli", [])], "'?Bernoulli.*has no columns"),
         ([("cauchy", slice(4))], "one of .*'gaussian'.*but got 'cauchy'"),
@@ -518,6 +586,183 @@ def test_likelihoods_are_cloned_by_their_parameters(likelihood):
     assert repr(type(likelihood)(**likelihood.get_params(deep=False))) == repr(likelihood)
 
 
+class Unfinished(Likelihood):
+    """Has no `build`."""
+
+
+def test_a_likelihood_without_build_is_refused_when_it_is_made():
+    with pytest.raises(TypeError, match=r"Unfinished.*build"):
+        Unfinished()
+
+
+def test_a_module_without_a_distribution_says_what_it_needs():
+    with pytest.raises(NotImplementedError, match="LikelihoodModule has no `distribution`"):
+        LikelihoodModule().mean(torch.zeros(1, 1))
+
+
+@every_case()
+def test_a_fitted_module_is_made_again_from_a_row_of_zeros(likelihood, data):
+    module, outputs, x = built(likelihood, data())
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter += 0.1  # as training would
+    again, _, _ = built(likelihood, np.zeros((1, x.shape[1])))
+    again.load_state_dict(module.state_dict())
+    for function, arguments in {
+        "standardize": (x,),
+        "log_likelihood": (outputs, x),
+        "mean": (outputs,),
+    }.items():
+        expected = getattr(module, function)(*arguments)
+        torch.testing.assert_close(getattr(again, function)(*arguments), expected, rtol=0, atol=0)
+
+
+@every_case()
+@pytest.mark.parametrize("allow_missing", [False, True])
+def test_the_description_of_the_standardisation_is_what_is_done(likelihood, data, allow_missing):
+    module, _, x = built(likelihood, data(), allow_missing=allow_missing)
+    x[0, 0] = -1.0  # what `standardize` makes of it has to be described, too
+    logged, location, scale = module.standardization(x.shape[1])
+    assert (logged.dtype, location.dtype, scale.dtype) == (bool, np.float32, np.float32)
+    logs = np.log1p(np.maximum(x.numpy(), 0))
+    expected = (np.where(logged, logs, x.numpy()) - location) / scale
+    np.testing.assert_allclose(module.standardize(x), expected, rtol=1e-6, atol=1e-6)
+
+
+LAPLACE = """
+import torch
+
+from passive_pruner.vae._likelihoods._base import Likelihood, LikelihoodModule
+
+
+class Laplace(Likelihood):
+    def build(self, X, *, allow_missing=False):
+        return LaplaceModule(missing=allow_missing)
+
+
+class LaplaceModule(LikelihoodModule):
+    def distribution(self, outputs):
+        return torch.distributions.Laplace(outputs, 0.5, validate_args=False)
+"""
+USE_LAPLACE = """
+import numpy as np
+from passive_pruner import VAEEncoder
+from passive_pruner.vae import MLP, Laplace, Mixed
+
+X = np.random.default_rng(0).standard_normal((30, 3))
+small = VAEEncoder(1, architecture=MLP(()), max_steps=2)
+assert small.set_params(likelihood="laplace").fit(X).sample(2).shape == (2, 3)
+mixed = Mixed([("laplace", [0, 2]), ("gaussian", 1)])
+assert isinstance(small.set_params(likelihood=mixed).fit(X).likelihood_.parts[0][0], Laplace)
+assert mixed.validated().resolve(3).build(X).standardization(3) is not None
+"""
+
+
+def test_two_files_add_a_likelihood(tmp_path):
+    # As the developer guide says: a file, and in `_names` the import, the class and its name.
+    package = Path(passive_pruner.__file__).parent
+    shutil.copytree(package, tmp_path / package.name, ignore=shutil.ignore_patterns("__pycache__"))
+    room = tmp_path / package.name / "vae" / "_likelihoods"
+    (room / "_laplace.py").write_text(LAPLACE)
+    names = (room / "_names.py").read_text()
+    for before, added in [
+        ("from ", "from passive_pruner.vae._likelihoods._laplace import Laplace\n"),
+        ('    "NegativeBinomial"', '    "Laplace",\n'),
+        ('    "negative_binomial"', '    "laplace": Laplace,\n'),
+    ]:
+        assert before in names
+        names = names.replace(before, added + before, 1)
+    (room / "_names.py").write_text(names)
+    run = subprocess.run(
+        [sys.executable, "-c", USE_LAPLACE], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stderr
+
+
+class Halved(GaussianModule):
+    """Inherits a description that is not of its own `standardize`."""
+
+    def standardize(self, x):
+        return super().standardize(x) / 2
+
+
+class HalvedGaussian(Gaussian):
+    def build(self, X, *, allow_missing=False):
+        return Halved(X, self.variance, missing=allow_missing)
+
+
+def test_a_standardize_of_its_own_has_no_inherited_description():
+    X = real_numbers()
+    assert HalvedGaussian().build(X).standardization(N_FEATURES) is None
+    mixed = Mixed([("gaussian", [0]), (HalvedGaussian(), slice(1, None))])
+    module, _, _ = built(mixed, X)
+    assert module.standardization(N_FEATURES) is None
+
+
+@every_case()
+@pytest.mark.parametrize("ambient", ["float64", "device"])
+def test_modules_are_in_float32_on_the_cpu_whatever_torch_is_set_to(likelihood, data, ambient):
+    X = data().astype(np.float32)
+    likelihood = likelihood.validated().resolve(X.shape[1])
+    expected = likelihood.build(X)
+    x = torch.from_numpy(X)
+    outputs = torch.linspace(-1, 1, x.numel(), dtype=torch.float32).reshape(x.shape)
+    # The device "meta" holds no numbers: a tensor that is made there by mistake is of no use.
+    setting = torch.device("meta") if ambient == "device" else default_dtype(torch.float64)
+    with setting:
+        module = likelihood.build(X)
+        for value in (
+            *module.state_dict().values(),
+            module.standardize(x),
+            module.log_likelihood(outputs, x),
+            module.mean(outputs),
+            module.sample(outputs),
+        ):
+            assert (value.dtype, value.device.type) == (torch.float32, "cpu")
+        torch.testing.assert_close(
+            module.log_likelihood(outputs, x), expected.log_likelihood(outputs, x)
+        )
+
+
+@contextmanager
+def default_dtype(dtype):
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+# Moments of columns
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("missing", [False, True])
+def test_moments_of_columns_far_from_zero_are_exact(seed, missing):
+    rng = np.random.default_rng(seed)
+    X = 1.7e9 + np.array([1e-3, 1.0, 3600.0]) * rng.standard_normal((1000, 3))
+    if missing:
+        X[rng.random(X.shape) < 0.3] = np.nan
+    mean, variance = column_moments(X)
+    for column, m, v in zip(X.T, mean, variance, strict=True):
+        exact = [Fraction(value) for value in column[~np.isnan(column)]]
+        centre = sum(exact) / len(exact)
+        assert m == float(centre)
+        squares = sum((value - centre) ** 2 for value in exact) / len(exact)
+        np.testing.assert_allclose(v, float(squares), rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n_rows", [1, 3, 1000])
+def test_constant_columns_have_unit_variance(dtype, n_rows):
+    # 1,000 times 0.1 is not 100 in any binary arithmetic.
+    X = np.tile(np.array([0.1, -1.7e9, 1 / 3, 0.0, np.nan], dtype=dtype), (n_rows, 1))
+    mean, variance = column_moments(X)
+    np.testing.assert_array_equal(mean, np.nan_to_num(X[0].astype(np.float64)))
+    np.testing.assert_array_equal(variance, 1)
+
+
 @pytest.mark.parametrize("name", LIKELIHOODS)
 def test_a_name_stands_for_the_likelihood_with_its_defaults(name):
     likelihood = LIKELIHOODS[name]()
@@ -538,14 +783,41 @@ def test_a_name_stands_for_the_likelihood_with_its_defaults(name):
         ("continuous_bernoulli", -0.5, r"continuous Bernoulli.*\[0, 1\].*has -0.5"),
         ("categorical", 0.5, "columns of 0 and 1, but X has 0.5.*OneHotEncoder"),
         ("categorical", 1, "a row of X sums to 2.*Mixed"),
-        (Mixed([("poisson", [0, 2]), ("gaussian", [1])]), 0.5, r"In columns \[0, 2\] of X: The"),
+        ("bernoulli", 7, r"X has 7 in column 2\."),
+        ("categorical", -1, r"X has -1 in column 2\."),
+        ("poisson", 485165196, "counts up to 485165195, but X has 485165196 in column 2.*log1p"),
+        ("negative_binomial", 3e9, "counts up to 485165195, but X has 3000000000 in column 2"),
+        (Poisson("row_sum"), 485165195, "sum to at most 485165195, but a row .* 485165196"),
+        (Mixed([("poisson", [0, 2]), ("gaussian", [1])]), 0.5, r"Poisson .*has 0.5 in column 2\."),
+        (
+            Mixed([(Mixed([("bernoulli", [1]), ("poisson", 0)]), [0, 2]), ("gaussian", 1)]),
+            5,
+            r"Bernoulli .*has 5 in column 2\.",
+        ),
+        (
+            Mixed([("gaussian", 0), ("categorical", slice(1, 3))]),
+            1,
+            r"In columns \[1, 2\] of X: .* a row of X sums to 0",
+        ),
     ],
 )
 def test_values_without_a_density_are_named(likelihood, value, message):
     X = np.eye(3)[[0, 1, 2, 1]]
     X[1, 2] = value
-    with pytest.raises(ValueError, match=message):
-        small_encoder(likelihood=likelihood).fit(X)
+    if isinstance(likelihood, str):
+        likelihood = LIKELIHOODS[likelihood]()
+    likelihood = likelihood.validated().resolve(3)
+    for chunk in (X, np.vstack([np.full(3, np.nan), X])):
+        with pytest.raises(ValueError, match=message) as caught:
+            likelihood.check_data(chunk)
+        assert type(caught.value) is ValueError
+
+
+def test_an_encoder_refuses_values_without_a_density():
+    X = counts()
+    X[3, 1] = 3_000_000_000
+    with pytest.raises(ValueError, match="has 3000000000 in column 1"):
+        small_encoder(likelihood="poisson").fit(X)
 
 
 @every_case()
@@ -554,6 +826,16 @@ def test_missing_values_pass_the_check(likelihood, data):
     likelihood = likelihood.validated().resolve(X.shape[1], None)
     likelihood.check_data(X)
     likelihood.check_data(np.full_like(X, np.nan))
+
+
+@every_case()
+@pytest.mark.parametrize("dtype", [np.int64, np.uint8, np.float16, np.float64])
+def test_the_check_takes_every_type_of_numbers(likelihood, data, dtype):
+    X = data().astype(dtype)
+    likelihood = likelihood.validated().resolve(X.shape[1])
+    if not isinstance(likelihood, Mixed):  # whose real numbers may have no place in a uint8
+        likelihood.check_data(X)
+    likelihood.check_data(X[:0])
 
 
 def test_an_unknown_exposure_is_an_error():

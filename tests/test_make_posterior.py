@@ -79,10 +79,27 @@ def test_random_state_decides_and_the_global_generator_is_untouched():
         ({"types": ["active", "collapsed"]}, "'active', 'mixed', 'rare', 'passive', got"),
         ({"types": []}, "non-empty"),
         ({"types": "active"}, "non-empty list"),
-        ({"types": TYPES, "n_samples": 0}, "n_samples must be at least 1, got 0"),
-        ({"types": TYPES, "correlation": 1.5}, "from 0 to 1, got 1.5"),
+        ({"types": None}, "non-empty list .* got None"),
+        ({"types": [3]}, "non-empty list"),
+        ({"types": TYPES, "n_samples": 0}, "n_samples == 0, must be >= 1"),
+        ({"types": TYPES, "correlation": 1.5}, "correlation == 1.5, must be <= 1"),
+        ({"types": TYPES, "correlation": np.nan}, "correlation == nan, must be from 0 to 1"),
     ],
 )
 def test_bad_arguments_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         make_posterior(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"n_samples": "9"}, "n_samples must be an instance of int, not str"),
+        ({"n_samples": 9.0}, "n_samples must be an instance of int, not float"),
+        ({"correlation": "high"}, "correlation must be an instance of float, not str"),
+        ({"correlation": None}, "correlation must be an instance of float, not NoneType"),
+    ],
+)
+def test_arguments_of_another_type_are_refused(arguments, message):
+    with pytest.raises(TypeError, match=message):
+        make_posterior(TYPES, **arguments)

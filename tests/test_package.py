@@ -30,8 +30,8 @@ MAY_IMPORT = {
     "_remover": {"_common", "exceptions", "regime"},
     "_runtimes": {"vae"},
     "_pretrained": {"_common", "_runtimes"},
-    "_pruning": {"vae"},
-    "_encoder": {"_common", "_pruning", "exceptions", "regime", "training", "vae"},
+    "_fitted": {"_common", "vae"},
+    "_encoder": {"_common", "_fitted", "exceptions", "regime", "training", "vae"},
     "_pipeline": {"_common", "_encoder", "_remover"},
 }
 WITHOUT_TORCH = {"exceptions", "regime", "_common", "metrics", "datasets", "_remover"}

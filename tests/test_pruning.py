@@ -1,4 +1,4 @@
-"""prune_encoder and prune_pipeline: smaller networks that are the same function."""
+"""VAEEncoder.pruned and prune_pipeline: smaller networks that are the same function."""
 
 import copy
 import pickle
@@ -17,7 +17,6 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from passive_pruner import PassiveVariableRemover, prune_pipeline
-from passive_pruner._pruning import prune_encoder
 from passive_pruner.vae import MLP, Architecture, Conv
 
 KEEP = [6, 1, 2]
@@ -40,7 +39,7 @@ def test_a_pruned_encoder_is_the_same_function_of_the_kept_variables(hidden, dat
     rng = np.random.default_rng(0)
     for n_kept in range(1, 9):
         keep = rng.permutation(8)[:n_kept]
-        pruned = prune_encoder(encoder, keep)
+        pruned = encoder.pruned(keep)
         assert pruned.n_components_ == pruned.n_components == n_kept
         for before, after in zip(encoder.posterior(X), pruned.posterior(X), strict=True):
             np.testing.assert_allclose(after, before[:, keep], rtol=1e-5, atol=1e-6)
@@ -57,7 +56,7 @@ def test_a_pruned_encoder_is_the_same_function_of_the_kept_variables(hidden, dat
 def test_a_mask_and_its_numbers_keep_the_same(fitted_encoder, cancer):
     X, _ = cancer
     mask = np.isin(np.arange(8), KEEP)
-    by_mask, by_number = (prune_encoder(fitted_encoder, k) for k in (mask, np.flatnonzero(mask)))
+    by_mask, by_number = (fitted_encoder.pruned(k) for k in (mask, np.flatnonzero(mask)))
     np.testing.assert_array_equal(by_mask.transform(X), by_number.transform(X))
 
 
@@ -68,14 +67,14 @@ def test_a_mask_and_its_numbers_keep_the_same(fitted_encoder, cancer):
 )
 def test_what_to_keep_is_checked(fitted_encoder, keep):
     with pytest.raises(ValueError, match=r"mask of 8 latent variables or distinct numbers"):
-        prune_encoder(fitted_encoder, keep)
+        fitted_encoder.pruned(keep)
 
 
 def test_the_original_and_the_global_generators_are_left_alone(fitted_encoder):
     before = pickle.dumps(fitted_encoder)
     torch.manual_seed(0)
     state = torch.get_rng_state()
-    pruned = prune_encoder(fitted_encoder, KEEP)
+    pruned = fitted_encoder.pruned(KEEP)
     assert torch.equal(torch.get_rng_state(), state)
     for weights in pruned.weights_.values():
         weights += 1
@@ -84,7 +83,7 @@ def test_the_original_and_the_global_generators_are_left_alone(fitted_encoder):
 
 
 def test_fitted_attributes(fitted_encoder):
-    pruned = prune_encoder(fitted_encoder, KEEP)
+    pruned = fitted_encoder.pruned(KEEP)
     assert vars(pruned).keys() == vars(fitted_encoder).keys() | {"variable_numbers_"}
     for name in ("n_iter_", "n_steps_", "n_features_in_"):
         assert getattr(pruned, name) == getattr(fitted_encoder, name)
@@ -98,11 +97,11 @@ def test_fitted_attributes(fitted_encoder):
 
 def test_variables_keep_their_numbers(fitted_encoder, cancer):
     X, _ = cancer
-    pruned = prune_encoder(fitted_encoder, KEEP).set_output(transform="pandas")
+    pruned = fitted_encoder.pruned(KEEP).set_output(transform="pandas")
     assert list(pruned.transform(X[:2])) == [
         f"vaeencoder{j}{kind}" for kind in ("", "_variance") for j in KEEP
     ]
-    twice = prune_encoder(pruned, [2, 0])
+    twice = pruned.pruned([2, 0])
     assert list(twice.transform(X[:2]))[:2] == ["vaeencoder2", "vaeencoder6"]
     anew = pruned.set_params(max_steps=10).fit(X)
     assert list(anew.transform(X[:2]))[:3] == ["vaeencoder0", "vaeencoder1", "vaeencoder2"]
@@ -110,7 +109,7 @@ def test_variables_keep_their_numbers(fitted_encoder, cancer):
 
 def test_a_pruned_encoder_is_an_encoder(fitted_encoder, cancer):
     X, _ = cancer
-    pruned = prune_encoder(fitted_encoder, KEEP)
+    pruned = fitted_encoder.pruned(KEEP)
     np.testing.assert_array_equal(
         pickle.loads(pickle.dumps(pruned)).transform(X), pruned.transform(X)
     )
@@ -127,7 +126,7 @@ def test_a_pruned_encoder_is_an_encoder(fitted_encoder, cancer):
 def test_feature_names_in_are_kept(cancer):
     X = pd.DataFrame(cancer[0]).add_prefix("x")
     encoder = small_encoder(max_steps=10).fit(X)
-    pruned = prune_encoder(encoder, [0])
+    pruned = encoder.pruned([0])
     np.testing.assert_array_equal(pruned.feature_names_in_, X.columns)
     np.testing.assert_allclose(pruned.transform(X), encoder.transform(X)[:, :1], rtol=1e-5)
     with pytest.raises(ValueError, match="feature names"):
@@ -137,7 +136,7 @@ def test_feature_names_in_are_kept(cancer):
 def test_draws_have_the_same_distribution(fitted_encoder, cancer):
     X, _ = cancer
     keep = [0, 3]
-    pruned = prune_encoder(fitted_encoder, keep).set_params(output="sampled", add_variance=False)
+    pruned = fitted_encoder.pruned(keep).set_params(output="sampled", add_variance=False)
     mean, variance = (moment[:, keep] for moment in fitted_encoder.posterior(X))
     standardised = (pruned.transform(X) - mean) / np.sqrt(variance)
     assert np.abs(standardised.mean(axis=0)).max() < 5 / np.sqrt(len(X))
@@ -200,7 +199,7 @@ class Custom(Architecture):
 def test_any_architecture_with_linear_ends_can_be_pruned(architecture):
     X = load_digits().data[:200] / 16
     encoder = small_encoder(architecture=architecture, max_steps=20).fit(X)
-    pruned = prune_encoder(encoder, [3, 1])
+    pruned = encoder.pruned([3, 1])
     np.testing.assert_allclose(
         pruned.transform(X), encoder.transform(X)[:, [3, 1]], rtol=1e-5, atol=1e-6
     )
@@ -226,7 +225,7 @@ def test_other_architectures_are_refused(kind, problem, cancer):
     X, _ = cancer
     encoder = small_encoder(architecture=Custom(kind), max_steps=20).fit(X)
     with pytest.raises(ValueError, match=rf"{problem}.*must be linear in the variables"):
-        prune_encoder(encoder, [0, 2])
+        encoder.pruned([0, 2])
 
 
 REMOVERS = {

@@ -241,17 +241,72 @@ def test_a_file_in_the_layout_of_dsprites_gives_the_same_data_set(small, tmp_pat
     assert repr(data) == repr(small)
 
 
+def levels(data, **changes):
+    """Levels of the six factors of dSprites, with cells changed by (row, column)."""
+    classes = np.insert(data.factors_of(np.arange(len(data))), 0, 0, axis=1)
+    for (row, column), level in changes.get("cells", {}).items():
+        classes[row, column] = level
+    return classes
+
+
 def test_files_of_another_layout_are_refused(small, tmp_path):
-    classes = np.insert(small.factors_of(np.arange(len(small))), 0, 0, axis=1)
+    classes = levels(small)
+    two_wrong = levels(small, cells={(0, 5): 1, (1, 5): 0})
     for changes, message in (
         ({"imgs": None}, r"has no imgs, but \['metadata', 'latents_classes'\]"),
-        ({"latents_classes": classes[:, 1:]}, "a row each with the levels of color, shape"),
+        (
+            {"latents_classes": classes[:, 1:]},
+            r"\(288, 5\), but 288 images .* levels of color, shape",
+        ),
+        ({"latents_classes": classes[:0]}, r"\(0, 6\), but 288 images"),
+        ({"latents_classes": classes.astype(float)}, "float64 .* a row of integers"),
         ({"latents_classes": classes[::-1]}, "not all combinations of .* in order"),
-        ({"imgs": small[:]}, "uint8 up to 255"),
+        ({"latents_classes": two_wrong}, "not all combinations of .* in order"),
+        ({"latents_classes": levels(small, cells={(0, 0): -1})}, "not all combinations"),
+        ({"latents_classes": levels(small, cells={(3, 5): 10**15})}, "not all combinations"),
+        ({"imgs": small[:]}, "up to 255, but dSprites are 0 and 1"),
+        ({"imgs": small[:] / 255}, "imgs of .* are float64 .* but dSprites are uint8"),
+        ({"imgs": small[:].reshape(288, -1)}, r"shape \(288, 256\), but"),
+        ({"imgs": small[:0], "latents_classes": classes[:0]}, r"shape \(0, 16, 16\), but"),
+        ({"imgs": np.array([None])}, "cannot be read as the .npz file of dSprites"),
     ):
         path = write_dsprites(tmp_path / "other.npz", small, **changes)
         with pytest.raises(ValueError, match=message):
             load_dsprites(path)
+
+
+def test_damaged_and_other_files_are_refused(small, tmp_path):
+    whole = write_dsprites(tmp_path / "sprites.npz", small).read_bytes()
+    broken = bytearray(whole)
+    broken[len(whole) // 3] ^= 0xFF
+    np.save(tmp_path / "images.npy", small[:2])
+    contents = {
+        "half.npz": whole[: len(whole) // 2],
+        "broken.npz": bytes(broken),
+        "empty.npz": b"",
+        "page.npz": b"<!DOCTYPE html><html>Sign in</html>",
+    }
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+    for name in (*contents, "images.npy"):
+        with pytest.raises(ValueError, match=f"{name} cannot be read as the .npz file of dSprites"):
+            load_dsprites(tmp_path / name)
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.npz"):
+        load_dsprites(tmp_path / "nowhere.npz")
+
+
+@pytest.mark.parametrize("draw", ["sample", "sample_factors"])
+def test_the_number_of_draws_is_checked(small, draw):
+    for n, error, message in (
+        (-1, ValueError, "n == -1, must be >= 0"),
+        ("9", TypeError, "n must be an instance of int, not str"),
+        (2.0, TypeError, "n must be an instance of int, not float"),
+        (None, TypeError, "n must be an instance of int, not NoneType"),
+    ):
+        with pytest.raises(error, match=message):
+            getattr(small, draw)(n)
+    assert len(small.sample_factors(0)) == 0
+    assert len(small.sample(np.int64(3))[0]) == 3
 
 
 @pytest.mark.parametrize(
@@ -261,6 +316,9 @@ def test_files_of_another_layout_are_refused(small, tmp_path):
         ({"image_size": 30}, "divisible by 4, got 30"),
         ({"shapes": ["circle"]}, r"'square', 'ellipse', 'heart', got \['circle'\]"),
         ({"shapes": "heart"}, "must be a list"),
+        ({"shapes": None}, "must be a list .* got None"),
+        ({"shapes": [["heart"]]}, "must be a list"),
+        ({"variant": ["noisy"]}, r"got \['noisy'\]"),
         ({"shapes": []}, "must be a list"),
         ({"shapes": ["heart", "heart"]}, "different ones"),
         ({"n_scales": 0}, "n_scales == 0, must be >= 1"),
@@ -306,4 +364,18 @@ def test_bad_factors_are_refused(small, factors, message):
 )
 def test_contradicting_factors_are_refused(factors, sizes, message):
     with pytest.raises(ValueError, match=message):
+        FactorImages(np.zeros((6, 4, 4)), factors, sizes)
+
+
+@pytest.mark.parametrize(
+    ("factors", "sizes", "message"),
+    [
+        ("ab", [2, 3], "factors must be a sequence of names, got 'ab'"),
+        ([1, 2], [2, 3], r"sequence of names, got \[1, 2\]"),
+        (["a", "b"], [2.5, 3], r"factor_sizes must be integers, got \[2.5, 3\]"),
+        (["a", "b"], ["2", "3"], "factor_sizes must be integers"),
+    ],
+)
+def test_factors_are_names_and_sizes_are_integers(factors, sizes, message):
+    with pytest.raises(TypeError, match=message):
         FactorImages(np.zeros((6, 4, 4)), factors, sizes)

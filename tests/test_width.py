@@ -12,7 +12,6 @@ from scipy.sparse import coo_array
 from sklearn.base import clone
 
 from passive_pruner import VAEEncoder
-from passive_pruner._pruning import prune_encoder
 from passive_pruner.exceptions import TrainingInterruptedWarning
 from passive_pruner.training import _width
 from passive_pruner.training._width import find_width
@@ -169,4 +168,4 @@ def test_the_encoder_searches_when_it_is_told_to(linear):
     assert auto.n_components == "auto"
     np.testing.assert_array_equal(auto.transform(X), given.transform(X))
     assert auto.n_steps_ == given.n_steps_
-    assert prune_encoder(auto, [1, 0]).n_components_ == 2
+    assert auto.pruned([1, 0]).n_components_ == 2

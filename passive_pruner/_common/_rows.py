@@ -91,13 +91,13 @@ class Rows:
         n_columns = self.shape[1]
         if self._X.dtype != np.float64:
             return np.zeros(n_columns, dtype=bool), np.zeros(n_columns)
-        first = None
+        first = np.zeros(n_columns)
         largest, total, square, count = np.zeros((4, n_columns))
         with np.errstate(over="ignore", invalid="ignore"):
             for start in range(0, len(self), CHUNK_ROWS):
                 rows = self._X[start : start + CHUNK_ROWS]
                 rows = rows.toarray() if self._is_sparse else rows
-                if first is None:
+                if start == 0:
                     first = np.nan_to_num(rows[0])
                 largest = np.fmax(largest, np.fmax.reduce(np.abs(rows), axis=0))
                 centred = rows - first

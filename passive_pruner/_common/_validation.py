@@ -58,8 +58,7 @@ def validate_numeric(estimator, X, **kwargs):
         is_of_cells = not isinstance(error, ValueError) or said.startswith("could not convert")
         if isinstance(X, np.ndarray) or issparse(X) or hasattr(X, "dtypes") or not is_of_cells:
             raise
-        # A list, or another container, with cells that numpy makes no numbers of.
-        cells = np.array(X, dtype=object)
+        cells = _objects(X)  # of another container
         if cells.ndim != 2:
             raise NotNumbersError(
                 f"Expected 2D array of numbers, got {type(X).__name__} instead ({error})."
@@ -89,6 +88,9 @@ def _as_numbers(estimator, X):
     """Turn columns of objects into numbers, and refuse those that hold anything else."""
     if hasattr(X, "columns") and hasattr(X, "dtypes"):
         return _frame_as_numbers(estimator, X)
+    if isinstance(X, (list, tuple)) and _kind(X) not in "biuf":
+        cells = _objects(X)
+        return _as_numbers(estimator, cells) if cells.ndim == 2 else X
     if not isinstance(X, np.ndarray):
         return X
     if X.dtype.kind in "mM":
@@ -153,6 +155,25 @@ def _numbers(estimator, name, cells):
                 what = f"{what} ({error})"
             raise NotNumbersError(_encode_first(estimator, what)) from error
     return values
+
+
+def _kind(X):
+    """Kind of the type that numpy takes the cells of a list for."""
+    try:
+        return np.asarray(X).dtype.kind
+    except ValueError:  # rows, or cells that are lists, of several lengths
+        return "O"
+
+
+def _objects(X):
+    """Return the cells of a list or another container as an array of objects."""
+    try:
+        return np.array(X, dtype=object)
+    except ValueError:
+        try:
+            return np.stack([np.fromiter(row, dtype=object, count=len(row)) for row in X])
+        except (TypeError, ValueError):
+            return np.array(None)
 
 
 def _encode_first(estimator, what):

@@ -3,6 +3,7 @@
 from os import PathLike
 
 import numpy as np
+from numpy.lib.npyio import NpzFile
 
 from passive_pruner.datasets._factors import FactorImages
 
@@ -27,8 +28,10 @@ def load_dsprites(path: str | PathLike[str]) -> FactorImages:
 
     Raises
     ------
+    FileNotFoundError
+        If there is no such file.
     ValueError
-        If the file has another layout.
+        If the file is damaged or has another layout.
 
     References
     ----------
@@ -52,30 +55,50 @@ def load_dsprites(path: str | PathLike[str]) -> FactorImages:
     <192 images of shape (16, 16); factors shape: 3, scale: 2, orientation: 2, position_x: 4,
     position_y: 4>
     """
-    with np.load(path, allow_pickle=False) as file:
-        missing = {"imgs", "latents_classes"} - set(file.files)
-        if missing:
-            raise ValueError(
-                f"{path} has no {' and no '.join(sorted(missing))}, but {file.files}. Pass the "
-                ".npz file of dSprites."
-            )
-        classes, images = file["latents_classes"], file["imgs"]
-    if classes.shape != (len(images), len(_FACTORS)):
+    classes, images = _read(path)
+    if images.dtype != np.uint8 or images.ndim != 3 or len(images) == 0:
         raise ValueError(
-            f"latents_classes has shape {classes.shape}, but {len(images)} images have a row each "
-            f"with the levels of {', '.join(_FACTORS)}."
+            f"imgs of {path} are {images.dtype} of shape {images.shape}, but dSprites are uint8 of "
+            "shape (n_images, height, width)."
         )
-    sizes = classes.max(axis=0) + 1
-    indices = np.ravel_multi_index(tuple(classes.T), tuple(sizes))
-    if not np.array_equal(indices, np.arange(sizes.prod())):
+    if images.max() > 1:
+        raise ValueError(f"imgs of {path} go up to {images.max()}, but dSprites are 0 and 1.")
+    if classes.dtype.kind not in "iu" or classes.shape != (len(images), len(_FACTORS)):
         raise ValueError(
-            f"latents_classes are not all combinations of {tuple(sizes)} levels in order, the last "
-            "varying fastest. Pass the file as it is published."
+            f"latents_classes of {path} are {classes.dtype} of shape {classes.shape}, but "
+            f"{len(images)} images have a row of integers each, the levels of "
+            f"{', '.join(_FACTORS)}."
         )
-    if images.dtype != np.uint8 or images.max() > 1:
+    sizes = classes.max(axis=0).astype(np.int64) + 1
+    # The levels as a number with a digit per factor count the images.
+    n_after = np.append(np.cumprod(sizes[:0:-1])[::-1], 1)
+    if sizes.prod() != len(images) or (classes @ n_after != np.arange(len(images))).any():
         raise ValueError(
-            f"imgs are {images.dtype} up to {images.max()}, but dSprites are uint8 of 0 and 1."
+            f"latents_classes of {path} are not all combinations of {tuple(sizes.tolist())} levels "
+            "in order, the last varying fastest. Pass the file as it is published."
         )
     images *= 255
     varying = sizes > 1
     return FactorImages(images, np.asarray(_FACTORS)[varying].tolist(), sizes[varying].tolist())
+
+
+def _read(path):
+    """Return the arrays latents_classes and imgs of an .npz file."""
+    with open(path, "rb") as stream:
+        try:
+            file = np.load(stream, allow_pickle=False)
+            if not isinstance(file, NpzFile):
+                raise ValueError("it is a single array")
+            missing = {"imgs", "latents_classes"} - set(file.files)
+            if missing:
+                raise ValueError(f"it has no {' and no '.join(sorted(missing))}, but {file.files}")
+            return file["latents_classes"], file["imgs"]
+        except MemoryError:
+            raise
+        except Exception as error:
+            # What zipfile, zlib and numpy raise for a part of a download, a damaged file or
+            # a web page that was saved in its place, has no common class.
+            raise ValueError(
+                f"{path} cannot be read as the .npz file of dSprites: {error}. Pass the file as it "
+                "is published."
+            ) from error

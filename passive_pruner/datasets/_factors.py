@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from math import prod
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.utils import check_array
+from sklearn.utils import check_array, check_scalar
 
 from passive_pruner._common._validation import local_random_state
 
@@ -31,6 +32,8 @@ class FactorImages:
 
     Raises
     ------
+    TypeError
+        If `factors` are not names or `factor_sizes` are not integers.
     ValueError
         If names, sizes and number of images contradict each other.
 
@@ -50,6 +53,10 @@ class FactorImages:
     def __init__(self, images: Any, factors: Sequence[str], factor_sizes: Sequence[int]):
         self._images = images
         self.factors = tuple(factors)
+        if isinstance(factors, str) or not all(isinstance(f, str) for f in self.factors):
+            raise TypeError(f"factors must be a sequence of names, got {factors!r}.")
+        if not all(isinstance(size, Integral) for size in factor_sizes):
+            raise TypeError(f"factor_sizes must be integers, got {factor_sizes!r}.")
         self.factor_sizes = tuple(int(size) for size in factor_sizes)
         if len(self.factors) != len(self.factor_sizes) or not self.factors:
             raise ValueError(
@@ -174,7 +181,13 @@ class FactorImages:
         Returns
         -------
         factors : ndarray of shape (n, n_factors), int64
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `n` is not an integer, or is negative.
         """
+        check_scalar(n, "n", Integral, min_val=0)
         rng = local_random_state(random_state)
         return rng.randint(self.factor_sizes, size=(n, len(self.factors)), dtype=np.int64)
 
@@ -194,6 +207,11 @@ class FactorImages:
         -------
         images : ndarray of shape (n, ...)
         factors : ndarray of shape (n, n_factors), int64
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `n` is not an integer, or is negative.
         """
         factors = self.sample_factors(n, random_state)
         return self.images(factors), factors

@@ -1,8 +1,10 @@
 """A synthetic posterior whose active, mixed, passive and rare variables are known."""
 
 from collections.abc import Sequence
+from numbers import Integral, Real
 
 import numpy as np
+from sklearn.utils import check_scalar
 
 from passive_pruner._common._codes import Posterior
 from passive_pruner._common._validation import local_random_state
@@ -58,6 +60,8 @@ def make_posterior(
 
     Raises
     ------
+    TypeError
+        If `n_samples` is not an integer, or `correlation` not a number.
     ValueError
         If a type is unknown, there are no types or no rows, or `correlation` is not in [0, 1].
 
@@ -70,16 +74,16 @@ def make_posterior(
     >>> posterior.variance.mean(axis=0).round(2)
     array([0.05, 1.  ], dtype=float32)
     """
-    unknown = sorted({str(t) for t in types} - _ACTIVE_SHARE.keys())
-    if unknown or len(types) == 0 or isinstance(types, str):
+    is_list = isinstance(types, (Sequence, np.ndarray)) and not isinstance(types, str)
+    if not is_list or len(types) == 0 or any(str(t) not in _ACTIVE_SHARE for t in types):
         raise ValueError(
             f"types must be a non-empty list of {', '.join(map(repr, _ACTIVE_SHARE))}, "
             f"got {types!r}."
         )
-    if n_samples < 1:
-        raise ValueError(f"n_samples must be at least 1, got {n_samples!r}.")
-    if not 0 <= correlation <= 1:
-        raise ValueError(f"correlation must be from 0 to 1, got {correlation!r}.")
+    check_scalar(n_samples, "n_samples", Integral, min_val=1)
+    check_scalar(correlation, "correlation", Real, min_val=0, max_val=1)
+    if np.isnan(correlation):  # which is not outside of any bounds
+        raise ValueError("correlation == nan, must be from 0 to 1.")
     rng = local_random_state(random_state)
 
     shape = (n_samples, len(types))

@@ -108,13 +108,14 @@ def make_sprites(
     check_scalar(n_scales, "n_scales", Integral, min_val=1)
     check_scalar(n_orientations, "n_orientations", Integral, min_val=1)
     check_scalar(n_positions, "n_positions", Integral, min_val=1, max_val=image_size // 2 + 1)
-    unknown = sorted({str(s) for s in shapes} - _INSIDE.keys())
-    if isinstance(shapes, str) or unknown or not shapes or len(set(shapes)) < len(shapes):
+    is_list = isinstance(shapes, (Sequence, np.ndarray)) and not isinstance(shapes, str)
+    names = [str(shape) for shape in shapes] if is_list else []
+    if not names or not _INSIDE.keys() >= set(names) or len(set(names)) < len(names):
         raise ValueError(
             f"shapes must be a list of different ones of {', '.join(map(repr, _INSIDE))}, "
             f"got {shapes!r}."
         )
-    if variant not in _VARIANTS:
+    if not isinstance(variant, str) or variant not in _VARIANTS:
         raise ValueError(f"variant must be one of {_VARIANTS}, got {variant!r}.")
     sizes = {
         "shape": len(shapes),
@@ -127,7 +128,7 @@ def make_sprites(
         raise ValueError("Every factor has a single level. Let at least one of them vary.")
 
     seed = np.uint64(local_random_state(random_state).randint(0, 2**64, dtype=np.uint64))
-    images = _Sprites(image_size, shapes, n_scales, n_orientations, n_positions, variant, seed)
+    images = _Sprites(image_size, names, n_scales, n_orientations, n_positions, variant, seed)
     varying = {name: size for name, size in sizes.items() if size > 1}
     return FactorImages(images, tuple(varying), tuple(varying.values()))
 

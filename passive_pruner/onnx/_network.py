@@ -3,19 +3,11 @@
 import math
 
 import numpy as np
+import torch
 from onnx import TensorProto
 
 from passive_pruner.onnx._graph import Graph, torch_graph
-from passive_pruner.vae import (
-    MLP,
-    Bernoulli,
-    Categorical,
-    ContinuousBernoulli,
-    Gaussian,
-    Mixed,
-    NegativeBinomial,
-    Poisson,
-)
+from passive_pruner.vae import MLP
 from passive_pruner.vae._network import LOG_VARIANCE_BOUND
 
 _ACTIVATIONS = {
@@ -43,15 +35,16 @@ def network_posterior(graph: Graph, encoder, x, is_bytes):
     x = graph.cast(x, TensorProto.FLOAT)
     if is_bytes and encoder.is_bytes_ and encoder.byte_divisor_ != 1:
         x = graph.node("Div", x, graph.constant(encoder.byte_divisor_))
-    if type(encoder.architecture_) is MLP and _is_known(encoder.likelihood_):
-        return _perceptron(graph, encoder, x)
+    standardization = _standardization(encoder)
+    if type(encoder.architecture_) is MLP and standardization is not None:
+        return _perceptron(graph, encoder, x, standardization)
     return graph.embed(_exported(encoder, graph.opset), [x])
 
 
-def _perceptron(graph, encoder, x):
+def _perceptron(graph, encoder, x, standardization):
     """Posterior by the encoder of an MLP, one Gemm per layer; two for the last, its halves."""
     weights, d = encoder.weights_, encoder.n_components_
-    x = _encoder_inputs(graph, encoder, x)
+    x = _encoder_inputs(graph, x, standardization, allow_missing=encoder.allow_missing_)
     layers = [name for name in weights if name.startswith("encoder.") and name.endswith("weight")]
     layers = [
         (weights[name], weights[name.removesuffix("weight") + "bias"])
@@ -80,24 +73,36 @@ def _gelu(graph, x):
     return graph.node("Mul", half, graph.node("Add", erf, graph.constant(1)))
 
 
-def _encoder_inputs(graph, encoder, x):
-    """Bring data to what the network reads, as `VAE.encoder_inputs` does."""
-    n_columns = encoder.n_features_in_
-    is_count = np.zeros(n_columns, dtype=bool)
-    location, scale = np.zeros(n_columns, np.float32), np.ones(n_columns, np.float32)
-    _standardisation(
-        encoder.likelihood_, encoder.weights_, "likelihood", (is_count, location, scale)
+def _standardization(encoder):
+    """Ask the fitted likelihood for the numbers of its standardisation; None if it has none."""
+    n_features = encoder.n_features_in_
+    likelihood = encoder.likelihood_.build(
+        np.zeros((1, n_features), dtype=np.float32), allow_missing=encoder.allow_missing
     )
+    prefix = "likelihood."
+    likelihood.load_state_dict(
+        {
+            name.removeprefix(prefix): torch.tensor(value, device="cpu")
+            for name, value in encoder.weights_.items()
+            if name.startswith(prefix)
+        }
+    )
+    return likelihood.standardization(n_features)
+
+
+def _encoder_inputs(graph, x, standardization, *, allow_missing):
+    """Bring data to what the network reads, as `VAE.encoder_inputs` does."""
+    logged, location, scale = standardization
     scaled = x
-    if is_count.any():
+    if logged.any():
         one_more = graph.node("Add", graph.node("Relu", x), graph.constant(1))
         scaled = graph.node("Log", one_more)
-        if not is_count.all():
-            scaled = graph.node("Where", graph.constant(is_count, bool), scaled, x)
+        if not logged.all():
+            scaled = graph.node("Where", graph.constant(logged, bool), scaled, x)
     if location.any() or (scale != 1).any():
         scaled = graph.node("Sub", scaled, graph.constant(location))
         scaled = graph.node("Div", scaled, graph.constant(scale))
-    if not encoder.allow_missing_:
+    if not allow_missing:
         return scaled
     missing = graph.node("IsNaN", x)
     filled = graph.node("Where", missing, graph.constant(0), scaled)
@@ -105,48 +110,18 @@ def _encoder_inputs(graph, encoder, x):
     return graph.node("Concat", filled, present, axis=1)
 
 
-def _standardisation(likelihood, weights, prefix, columns):
-    """Fill in, per column, whether it is logged and what is subtracted and divided by.
+class _Posterior(torch.nn.Module):
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
 
-    `columns` are the three arrays. Every likelihood of the package standardises like that.
-    """
-    is_count, location, scale = columns
-    if isinstance(likelihood, Gaussian):
-        location[:] = weights[f"{prefix}.location"]
-        scale[:] = weights[f"{prefix}.scale"]
-    elif isinstance(likelihood, (Poisson, NegativeBinomial)):
-        is_count[:] = True
-        location[:] = weights[f"{prefix}.log_mean"]
-        scale[:] = weights[f"{prefix}.log_scale"]
-    elif isinstance(likelihood, Mixed):
-        for i, (part, positions) in enumerate(likelihood.parts):
-            of_part = [values[positions] for values in columns]
-            _standardisation(part, weights, f"{prefix}.parts.{i}", of_part)
-            for values, part_values in zip(columns, of_part, strict=True):
-                values[positions] = part_values
-
-
-def _is_known(likelihood):
-    """Whether a likelihood is one of the package, down to the parts of `Mixed`."""
-    if type(likelihood) is Mixed:
-        return all(_is_known(part) for part, _ in likelihood.parts)
-    simple = (Bernoulli, Categorical, ContinuousBernoulli, Gaussian, NegativeBinomial, Poisson)
-    return type(likelihood) in simple
+    def forward(self, x):
+        mean, log_variance = self.network.encode(x)
+        return mean, log_variance.exp()
 
 
 def _exported(encoder, opset):
     """Graph of the network from data to posterior means and variances, through torch."""
-    import torch
-
-    class PosteriorModule(torch.nn.Module):
-        def __init__(self, network):
-            super().__init__()
-            self.network = network
-
-        def forward(self, x):
-            mean, log_variance = self.network.encode(x)
-            return mean, log_variance.exp()
-
     network = encoder.to_torch()
-    x = torch.zeros(2, encoder.n_features_in_)
-    return torch_graph(PosteriorModule(network).eval(), x, opset)
+    x = torch.zeros(2, encoder.n_features_in_, dtype=torch.float32, device="cpu")
+    return torch_graph(_Posterior(network).eval(), x, opset)

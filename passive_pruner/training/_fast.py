@@ -21,8 +21,8 @@ from torch import nn
 
 from passive_pruner.training._gradients import GRADIENTS
 from passive_pruner.vae._likelihoods._base import STRETCH
-from passive_pruner.vae._likelihoods._gaussian import LOG_FLOOR, _GaussianModule
-from passive_pruner.vae._likelihoods._unit_interval import _BernoulliModule
+from passive_pruner.vae._likelihoods._gaussian import LOG_FLOOR, GaussianModule
+from passive_pruner.vae._likelihoods._unit_interval import BernoulliModule
 from passive_pruner.vae._network import LOG_VARIANCE_BOUND, VAE
 
 # exp of more is infinite in float32, and an error in Python.
@@ -31,18 +31,22 @@ LARGEST_EXPONENT = 88.0
 MAX_BUFFERS = 4
 # Activations whose derivative follows from their value a: the function in place, and the gradient
 # by the input, in place of the gradient g by the output.
-_IN_PLACE: dict[type, tuple[Callable, Callable]] = {
-    nn.ReLU: (torch.relu_, lambda g, a: _threshold_backward(g, a, 0.0, grad_input=g)),
-    nn.Tanh: (torch.tanh_, lambda g, a: _tanh_backward(g, a, grad_input=g)),
-}
-# The operators of torch's own derivatives, in the form that writes into a given tensor. They are
-# no public functions of torch; 2.4 to 2.13 have them. Where one is missing, the activation is not
-# known here, and autograd takes the derivatives.
+#
+# The operators of torch's own derivatives, in the form that writes into a given tensor, are no
+# public functions; 2.13 has them. Where one is missing, no activation is known here, and autograd
+# takes the derivatives.
+_IN_PLACE: dict[type, tuple[Callable, Callable]] = {}
 try:
-    _threshold_backward = torch.ops.aten.threshold_backward.grad_input
-    _tanh_backward = torch.ops.aten.tanh_backward.grad_input
+    _threshold_backward: Any = torch.ops.aten.threshold_backward.grad_input
+    _tanh_backward: Any = torch.ops.aten.tanh_backward.grad_input
 except AttributeError:
-    _IN_PLACE.clear()
+    pass
+else:
+    _IN_PLACE[nn.ReLU] = (
+        torch.relu_,
+        lambda g, a: _threshold_backward(g, a, 0.0, grad_input=g),
+    )
+    _IN_PLACE[nn.Tanh] = (torch.tanh_, lambda g, a: _tanh_backward(g, a, grad_input=g))
 
 
 class FastStep:
@@ -93,8 +97,8 @@ class FastStep:
         if is_mlp and is_known(self.encoder) and is_known(self.decoder):
             self.flat = _flatten(self.learned)
         complete, kind = not self.likelihood.missing, type(self.likelihood)
-        self.is_bernoulli = complete and kind is _BernoulliModule
-        self.is_gaussian = complete and kind is _GaussianModule and len(self.likelihood.start) == 1
+        self.is_bernoulli = complete and kind is BernoulliModule
+        self.is_gaussian = complete and kind is GaussianModule and len(self.likelihood.start) == 1
         if self.is_gaussian:
             self.log_start = self.likelihood.start.item()
             self.squared_scale = self.likelihood.scale.square()
@@ -294,9 +298,9 @@ class _Perceptron:
                 self.activations[i - 1][1](g_input, self.inputs[i])
 
 
-def is_known(half: nn.Sequential) -> bool:
+def is_known(half: nn.Module) -> bool:
     """Whether the activations of a perceptron are among those that are differentiated here."""
-    return all(type(layer) in _IN_PLACE for layer in list(half)[1::2])
+    return all(type(layer) in _IN_PLACE for layer in list(half.children())[1::2])
 
 
 def _empty(*shape: int) -> torch.Tensor:

@@ -6,28 +6,7 @@ the likelihood itself learns, such as the variance of a Gaussian.
 """
 
 from passive_pruner.vae._likelihoods._base import Likelihood, LikelihoodModule
-from passive_pruner.vae._likelihoods._categorical import Categorical
-from passive_pruner.vae._likelihoods._counts import NegativeBinomial, Poisson
-from passive_pruner.vae._likelihoods._gaussian import Gaussian, _GaussianModule
 from passive_pruner.vae._likelihoods._mixed import Mixed
 from passive_pruner.vae._likelihoods._names import LIKELIHOODS
-from passive_pruner.vae._likelihoods._unit_interval import (
-    Bernoulli,
-    ContinuousBernoulli,
-    _BernoulliModule,
-)
 
-__all__ = [
-    "LIKELIHOODS",
-    "Bernoulli",
-    "Categorical",
-    "ContinuousBernoulli",
-    "Gaussian",
-    "Likelihood",
-    "LikelihoodModule",
-    "Mixed",
-    "NegativeBinomial",
-    "Poisson",
-    "_BernoulliModule",
-    "_GaussianModule",
-]
+__all__ = ["LIKELIHOODS", "Likelihood", "LikelihoodModule", "Mixed"]

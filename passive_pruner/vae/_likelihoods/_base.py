@@ -1,8 +1,8 @@
 """What all likelihoods have in common."""
 
-from abc import abstractmethod
+from abc import ABCMeta, abstractmethod
 from collections.abc import Sequence
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 import torch
@@ -21,6 +21,36 @@ STRETCH = 10.0
 COLUMNS = 64
 
 
+class Standardization(NamedTuple):
+    """How data is brought to the scale of the encoder: ``(t(x) - location) / scale``.
+
+    Attributes
+    ----------
+    logged : ndarray of shape (n_features,), bool
+        Where t(x) is ``log(1 + max(x, 0))``; elsewhere it is x.
+    location, scale : ndarray of shape (n_features,), float32
+        What is subtracted, and what is divided by.
+    """
+
+    logged: np.ndarray
+    location: np.ndarray
+    scale: np.ndarray
+
+    @classmethod
+    def of(cls, n_features: int, *, logged=False, location=0.0, scale=1.0) -> "Standardization":
+        """Make one from numbers or tensors, each for all columns or with a value per column."""
+
+        def per_column(value, dtype):
+            value = value.cpu() if isinstance(value, torch.Tensor) else value
+            return np.full(n_features, value, dtype)
+
+        return cls(
+            per_column(logged, bool),
+            per_column(location, np.float32),
+            per_column(scale, np.float32),
+        )
+
+
 class LikelihoodModule(nn.Module):
     """Decoder outputs -> distribution of the data; holds the likelihood's own parameters.
 
@@ -36,13 +66,40 @@ class LikelihoodModule(nn.Module):
         super().__init__()
         self.missing = missing
 
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        # A `standardization` that is inherited would describe the `standardize` that is replaced.
+        if "standardize" in vars(cls) and "standardization" not in vars(cls):
+            cls.standardization = LikelihoodModule.standardization
+
     def standardize(self, x: torch.Tensor) -> torch.Tensor:
         """Bring the data to the scale on which the encoder works; NaN stays NaN."""
         return x
 
+    def standardization(self, n_features: int) -> Standardization | None:
+        """Describe :meth:`standardize` in numbers, for graphs that are written without torch.
+
+        Parameters
+        ----------
+        n_features : int
+            Number of columns of the data.
+
+        Returns
+        -------
+        standardization : Standardization or None
+            None if the class has a :meth:`standardize` of its own and does not describe it; what
+            needs the description then has to run the module instead.
+        """
+        if type(self).standardize is not LikelihoodModule.standardize:
+            return None
+        return Standardization.of(n_features)
+
     def distribution(self, outputs: torch.Tensor) -> Distribution:
         """Distribution of every cell, of batch shape (batch, n_features)."""
-        raise NotImplementedError
+        raise NotImplementedError(
+            f"{type(self).__name__} has no `distribution`. Define it, or all of `log_likelihood`, "
+            "`mean` and `sample`."
+        )
 
     def log_likelihood(self, outputs: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """Log-likelihood of each row, in nats, summed over features; shape (batch,)."""
@@ -66,10 +123,10 @@ class LikelihoodModule(nn.Module):
         return log_prob.masked_fill(missing, 0.0).sum(dim=1)
 
     def _register(self, name, value):
-        self.register_buffer(name, torch.tensor(value, dtype=torch.float32))
+        self.register_buffer(name, torch.tensor(value, dtype=torch.float32, device="cpu"))
 
 
-class Likelihood(Component):
+class Likelihood(Component, metaclass=ABCMeta):
     """Base class of likelihoods: implement :meth:`build`."""
 
     def resolve(self, n_features: int, feature_names: Sequence[str] | None = None) -> Self:
@@ -106,34 +163,101 @@ class Likelihood(Component):
     def check_data(self, X: np.ndarray) -> None:
         """Raise a ValueError if these rows have values that the likelihood gives no density to.
 
-        NaN is ignored: whether values may be missing is not the likelihood's to decide.
+        NaN is ignored: whether values may be missing is not the likelihood's to decide. The
+        default accepts everything.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_samples, n_features)
+            Any rows of the data; large data is checked chunk by chunk.
         """
 
     @abstractmethod
     def build(self, X: np.ndarray, *, allow_missing: bool = False) -> LikelihoodModule:
         """Make the torch module, its parameters started from the training data.
 
+        Whatever the module takes from the values of `X` has to be a parameter or a buffer of it
+        whose shape does not depend on the number of rows: only these are saved with the weights
+        of a fitted encoder.
+
         Parameters
         ----------
         X : ndarray of shape (n_samples, n_features)
-            Training data, or rows drawn from it.
+            In fit, training data or rows drawn from it. When a fitted network is made again from
+            its weights, an array of one row of zeros; every parameter and buffer is then replaced
+            by the saved one.
         allow_missing : bool, default=False
             Whether this data, or any given later, may have NaN.
+
+        Returns
+        -------
+        module : LikelihoodModule
+            In float32, on the CPU.
         """
+
+
+def cell_error(message: str, column: int | str) -> ValueError:
+    """Make the error about a cell that the likelihood gives no density to.
+
+    Parameters
+    ----------
+    message : str
+        With ``{column}`` in the place of the column.
+    column : int or str
+        Position or name of the column.
+
+    Returns
+    -------
+    error : ValueError
+        Its attribute ``cell`` is ``(message, column)``: who knows the column by another position
+        or name, as :class:`Mixed` does, makes the error again with that.
+    """
+    error = ValueError(message.replace("{column}", f"column {column!r}"))
+    vars(error)["cell"] = message, column
+    return error
+
+
+def extremes(X: np.ndarray) -> tuple[float, float]:
+    """Return the smallest and the largest value that is present; (0, 0) if none is."""
+    if X.size == 0:
+        return 0.0, 0.0
+    low, high = np.fmin.reduce(X, axis=None), np.fmax.reduce(X, axis=None)
+    return (0.0, 0.0) if np.isnan(low) else (float(low), float(high))
+
+
+def first_cell(X: np.ndarray, wrong: np.ndarray) -> tuple[float, int]:
+    """Value and column of the first cell, by rows, that is marked in the mask `wrong`."""
+    row, column = np.unravel_index(np.argmax(wrong), wrong.shape)
+    return X[row, column], int(column)
 
 
 def column_moments(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and variance of the values that are present; 0 and 1 where there are none.
 
     A constant column too has a variance of 1, so that it can be divided by.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+
+    Returns
+    -------
+    mean, variance : ndarray of shape (n_features,), float64
+        The variance is that of the population (ddof=0). Both are as exact as float64 for columns
+        that are far from zero: deviations are taken from the mean before they are squared.
     """
     mean, variance = np.empty((2, X.shape[1]))
     # In blocks of columns: the temporary arrays are in float64 and several times as large as X.
     for columns in gen_batches(X.shape[1], COLUMNS):
-        block = X[:, columns]
+        block = np.asarray(X[:, columns], dtype=np.float64)
         n_present = np.maximum(np.sum(~np.isnan(block), axis=0), 1)
-        mean[columns] = np.nansum(block, axis=0, dtype=np.float64) / n_present
-        variance[columns] = np.nansum((block - mean[columns]) ** 2, axis=0) / n_present
+        # Rounded sums say of a constant column that it varies; comparing its values does not.
+        low, high = np.fmin.reduce(block, axis=0), np.fmax.reduce(block, axis=0)
+        centre = np.where(low == high, low, np.nansum(block, axis=0) / n_present)
+        block = block - centre
+        rest = np.nansum(block, axis=0) / n_present
+        mean[columns] = centre + rest
+        variance[columns] = np.nansum((block - rest) ** 2, axis=0) / n_present
     variance[variance == 0] = 1.0
     return mean, variance
 

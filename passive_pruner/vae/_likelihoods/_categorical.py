@@ -4,7 +4,12 @@ import numpy as np
 from torch.distributions import Categorical as CategoricalDistribution
 from torch.nn.functional import one_hot
 
-from passive_pruner.vae._likelihoods._base import Likelihood, LikelihoodModule
+from passive_pruner.vae._likelihoods._base import (
+    Likelihood,
+    LikelihoodModule,
+    cell_error,
+    first_cell,
+)
 
 
 class Categorical(Likelihood):
@@ -25,26 +30,31 @@ class Categorical(Likelihood):
     >>> Categorical().check_data(2 * X)
     Traceback (most recent call last):
     ...
-    ValueError: The categorical likelihood takes one-hot columns of 0 and 1, but X has 2. ...
+    ValueError: The categorical likelihood takes one-hot columns of 0 and 1, but X has 2 in ...
     """
 
     def check_data(self, X):
+        total = X.sum(axis=1)
+        # A row with a single number that is not zero and the sum 1 is one-hot.
+        if ((np.count_nonzero(X, axis=1) == 1) & (total == 1)).all():
+            return
         advice = (
             "Encode the categories with sklearn.preprocessing.OneHotEncoder without drop, and "
             "give each one-hot group its own Categorical in Mixed."
         )
-        wrong = X[(X != 0) & (X != 1) & ~np.isnan(X)]
-        if len(wrong):
-            raise ValueError(
+        wrong = (X != 0) & (X != 1) & ~np.isnan(X)
+        if wrong.any():
+            value, column = first_cell(X, wrong)
+            raise cell_error(
                 "The categorical likelihood takes one-hot columns of 0 and 1, but X has "
-                f"{wrong[0]:.6g}. {advice}"
+                f"{value:.6g} in {{column}}. {advice}",
+                column,
             )
-        total = X.sum(axis=1)
-        wrong = total[(total != 1) & ~np.isnan(total)]
-        if len(wrong):
+        total = total[(total != 1) & ~np.isnan(total)]
+        if len(total):
             raise ValueError(
                 "The categorical likelihood takes one-hot columns, a single 1 in each row, but a "
-                f"row of X sums to {wrong[0]:.6g}. {advice}"
+                f"row of X sums to {total[0]:.6g}. {advice}"
             )
 
     def build(self, X, *, allow_missing=False):

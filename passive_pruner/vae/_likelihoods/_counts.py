@@ -14,15 +14,21 @@ from passive_pruner.vae._likelihoods._base import (
     STRETCH,
     Likelihood,
     LikelihoodModule,
+    Standardization,
+    cell_error,
     clamp,
     column_moments,
+    extremes,
+    first_cell,
 )
 
-# Rates from 2e-9 to 5e8: beyond the counts that float32 tells apart, and finite.
+# Rates from 2e-9 to 5e8, whose products with anything of ordinary size are finite in float32.
 LOG_RATE_BOUND = 20.0
+# Above 2**24 float32 rounds counts, by less than one part in ten million: much less than any
+# distribution of counts varies there. They are taken up to the largest rate.
+MAX_COUNT = math.exp(LOG_RATE_BOUND)
 # An inverse dispersion of 10,000 is a rate that varies by 1% around what the codes say: a Poisson
-# distribution for all but huge counts. Of larger ones the log-gamma functions cancel in float32; up
-# to here the error of a cell stays within 0.01 nats. One of 1/10,000 is below any in data.
+# distribution for all but huge counts. One of 1/10,000 is below any in data.
 LOG_INVERSE_DISPERSION_BOUND = math.log(1e4)
 
 
@@ -33,20 +39,39 @@ class _CountLikelihood(Likelihood):
         self.exposure = exposure
 
     def check_data(self, X):
+        kind = f"The {type(self).__name__} likelihood"
+        low, high = extremes(X)
         # NaN compares as False. A number above its floor has a fraction.
-        wrong = X[(X < 0) | (np.floor(X) < X)]
-        if len(wrong):
-            raise ValueError(
-                f"The {type(self).__name__} likelihood takes counts (0, 1, 2, ...), but X has "
-                f"{wrong[0]:.6g}. Pass counts that are neither normalised nor log-transformed, or "
-                "choose likelihood='gaussian'."
+        if low < 0 or (np.floor(X) < X).any():
+            value, column = first_cell(X, (X < 0) | (np.floor(X) < X))
+            raise cell_error(
+                f"{kind} takes counts (0, 1, 2, ...), but X has {value:.6g} in {{column}}. Pass "
+                "counts that are neither normalised nor log-transformed, or choose "
+                "likelihood='gaussian'.",
+                column,
             )
+        advice = "For larger ones pass np.log1p(X) with likelihood='gaussian'."
+        if high > MAX_COUNT:
+            value, column = first_cell(X, X > MAX_COUNT)
+            raise cell_error(
+                f"{kind} takes counts up to {MAX_COUNT:.0f}, but X has {value:.10g} in {{column}}. "
+                f"{advice}",
+                column,
+            )
+        if self.exposure == "row_sum" and high * X.shape[1] > MAX_COUNT:
+            largest = np.nansum(X, axis=1, dtype=np.float64).max()
+            if largest > MAX_COUNT:
+                raise ValueError(
+                    f"{kind} with exposure='row_sum' takes rows that sum to at most "
+                    f"{MAX_COUNT:.0f}, but a row of X sums to {largest:.10g}. {advice}"
+                )
 
 
 class Poisson(_CountLikelihood):
     """Poisson likelihood for counts, with the decoder's output as log-rate.
 
-    The encoder sees the logarithm of one plus the count, standardised.
+    The encoder sees the logarithm of one plus the count, standardised. Counts, and with an exposure
+    the sums of rows, may be up to exp(20), about 4.85e8.
 
     Parameters
     ----------
@@ -85,7 +110,8 @@ class NegativeBinomial(_CountLikelihood):
               \left(\frac{\theta}{\theta + m}\right)^\theta
               \left(\frac{m}{\theta + m}\right)^x
 
-    The encoder sees the logarithm of one plus the count, standardised.
+    The encoder sees the logarithm of one plus the count, standardised. Counts, and with an exposure
+    the sums of rows, may be up to exp(20), about 4.85e8.
 
     Parameters
     ----------
@@ -143,6 +169,11 @@ class _CountModule(LikelihoodModule):
         # The logarithm of a negative number, which is no count, would make NaN of all codes.
         return (x.clamp(min=0).log1p() - self.log_mean) / self.log_scale
 
+    def standardization(self, n_features):
+        return Standardization.of(
+            n_features, logged=True, location=self.log_mean, scale=self.log_scale
+        )
+
     def log_rate(self, outputs, x=None):
         """Logarithm of the rate of every cell; without data for the mean row sum."""
         log_rate = self.location + outputs
@@ -164,10 +195,14 @@ class _CountModule(LikelihoodModule):
     def log_likelihood(self, outputs, x):
         return self._sum_log_prob(self.distribution(outputs, x), x)
 
+    def sample(self, outputs):
+        # At the largest rate half of the draws are larger, and would be no data.
+        return super().sample(outputs).clamp(max=MAX_COUNT)
+
 
 class _PoissonModule(_CountModule):
     def distribution(self, outputs, x=None):
-        return PoissonDistribution(self.log_rate(outputs, x).exp(), validate_args=False)
+        return _Poisson(self.log_rate(outputs, x))
 
 
 class _NegativeBinomialModule(_CountModule):
@@ -181,7 +216,7 @@ class _NegativeBinomialModule(_CountModule):
         dispersion = np.maximum(excess, 0) / np.maximum(square, np.finfo(np.float64).tiny)
         bound = math.exp(LOG_INVERSE_DISPERSION_BOUND)
         self._register("start", -np.log(np.clip(dispersion, 1 / bound, bound)))
-        self.log_ratio = nn.Parameter(torch.zeros(X.shape[1]))
+        self.log_ratio = nn.Parameter(torch.zeros(X.shape[1], dtype=torch.float32, device="cpu"))
 
     def distribution(self, outputs, x=None):
         log_inverse_dispersion = clamp(
@@ -189,8 +224,57 @@ class _NegativeBinomialModule(_CountModule):
             -LOG_INVERSE_DISPERSION_BOUND,
             LOG_INVERSE_DISPERSION_BOUND,
         )
-        return NegativeBinomialDistribution(
+        return _NegativeBinomial(
             log_inverse_dispersion.exp().expand_as(outputs),
             logits=self.log_rate(outputs, x) - log_inverse_dispersion,
             validate_args=False,
         )
+
+
+# The textbook forms of both log-probabilities add terms of the size x ln x that cancel: at a count
+# of a million float32 is left with an error of several nats. With g(v) = ln Gamma(v + 1) - v ln v
+# + v, which grows as slowly as ln(v) / 2, and deviance terms that are small near the mode, none is
+# large. The form is that of Loader (2000), "Fast and accurate computation of binomial
+# probabilities".
+
+
+class _Poisson(PoissonDistribution):
+    def __init__(self, log_rate):
+        super().__init__(log_rate.exp(), validate_args=False)
+        self.log_rate = log_rate
+
+    def log_prob(self, value):
+        positive = value.clamp(min=1)
+        return _deviance(value, positive, self.log_rate - positive.log()) - _log_gamma_rest(value)
+
+
+class _NegativeBinomial(NegativeBinomialDistribution):
+    def log_prob(self, value):
+        # With n = x + theta, the expected parts of n are n theta / (theta + m) and n m / (theta +
+        # m); their logarithms relative to theta and x are what the deviance is made of.
+        theta, positive = self.total_count[:1], value.clamp(min=1)  # one theta for all rows
+        log_n_ratio = torch.log1p(value / theta)
+        of_theta = log_n_ratio - torch.log1p(self.logits.exp())
+        of_value = self.logits + theta.log() - positive.log() + of_theta
+        deviance = _deviance(value, positive, of_value) + theta * (of_theta - of_theta.expm1())
+        rest = _log_gamma_rest(theta + value) - _log_gamma_rest(theta) - _log_gamma_rest(value)
+        return deviance + rest - log_n_ratio
+
+
+def _deviance(value, positive, log_ratio):
+    """Return x ln(e / x) + x - e for ratios e / max(x, 1); it is -e at x = 0."""
+    return value * log_ratio - positive * log_ratio.expm1() + (value - positive)
+
+
+def _log_gamma_rest(v):
+    """Return g(v) = ln Gamma(v + 1) - v ln v + v, at several times the speed of lgamma.
+
+    The Stirling series of g has an error of 3e-9 from w = v + 4 on, and Gamma(w + 1) = (v + 1)
+    (v + 2) (v + 3) w Gamma(v + 1).
+    """
+    w, v = v + 4, v.clamp(min=1e-20)  # whose product with its logarithm is 0, not NaN
+    u = w.reciprocal()
+    square = u * u
+    series = u * (1 / 12 - square * (1 / 360 - square * (1 / 1260 - square / 1680)))
+    factors = (1 - 3 * u) * (1 - 2 * u) * (1 - u)  # (v + 1) (v + 2) (v + 3) / w^3
+    return v * torch.log1p(4 / v) - 4 + series + torch.log(torch.sqrt(2 * math.pi * w) / factors)

@@ -14,6 +14,7 @@ from passive_pruner.vae._likelihoods._base import (
     STRETCH,
     Likelihood,
     LikelihoodModule,
+    Standardization,
     column_moments,
 )
 
@@ -71,10 +72,10 @@ class Gaussian(Likelihood):
         return np.ones(n_features, dtype=bool)
 
     def build(self, X, *, allow_missing=False):
-        return _GaussianModule(X, self.variance, missing=allow_missing)
+        return GaussianModule(X, self.variance, missing=allow_missing)
 
 
-class _GaussianModule(LikelihoodModule):
+class GaussianModule(LikelihoodModule):
     def __init__(self, X: np.ndarray, variance: str | float, *, missing: bool):
         super().__init__(missing=missing)
         # The network sees standardised columns and predicts them: the model stays the same, but
@@ -89,18 +90,33 @@ class _GaussianModule(LikelihoodModule):
         self._register("start", np.log(start))
         learned = isinstance(variance, str)
         log_ratio = math.log(START) / STRETCH if learned else 0.0
-        self.log_ratio = nn.Parameter(torch.full((len(start),), log_ratio), requires_grad=learned)
+        log_ratios = torch.full((len(start),), log_ratio, dtype=torch.float32, device="cpu")
+        self.log_ratio = nn.Parameter(log_ratios, requires_grad=learned)
 
     def standardize(self, x):
         return (x - self.location) / self.scale
 
+    def standardization(self, n_features):
+        return Standardization.of(n_features, location=self.location, scale=self.scale)
+
     def variance(self):
         """Variance of the data given the code, per feature or one for all."""
-        return torch.exp(self.start + (STRETCH * self.log_ratio).clamp(min=LOG_FLOOR))
+        return self._log_variance().exp()
 
     def distribution(self, outputs):
-        return Normal(
-            self.location + self.scale * outputs,
-            self.variance().sqrt().expand_as(outputs),
-            validate_args=False,
-        )
+        # Half the logarithm before its exponential: the variance of columns in units of 1e-25 or
+        # 1e25 leaves the range of float32, its root does not.
+        scale = torch.exp(0.5 * self._log_variance())
+        mean = self.location + self.scale * outputs
+        return _Normal(mean, scale.expand_as(outputs), validate_args=False)
+
+    def _log_variance(self):
+        return self.start + (STRETCH * self.log_ratio).clamp(min=LOG_FLOOR)
+
+
+class _Normal(Normal):
+    """The normal distribution for data in any units of float32: it squares no deviation in them."""
+
+    def log_prob(self, value):
+        z = (value - self.loc) / self.scale
+        return -0.5 * z.square() - self.scale.log() - 0.5 * math.log(2 * math.pi)

@@ -1,13 +1,19 @@
 """Mixed likelihood, for tables whose columns differ in kind."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
+from numbers import Integral
 from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import nn
 
-from passive_pruner.vae._likelihoods._base import Likelihood, LikelihoodModule
+from passive_pruner.vae._likelihoods._base import (
+    Likelihood,
+    LikelihoodModule,
+    Standardization,
+    cell_error,
+)
 from passive_pruner.vae._likelihoods._names import LIKELIHOODS
 
 
@@ -21,9 +27,9 @@ class Mixed(Likelihood):
     Parameters
     ----------
     parts : list of (likelihood, columns)
-        A likelihood, or its name, and the columns that it describes: a list of positions, a slice,
-        or a list of column names. Every column of the data belongs to exactly one part. Each
-        one-hot group is a part of its own.
+        A likelihood, or its name, and the columns that it describes: a position, a list of
+        positions, a boolean mask, a slice, a column name or a list of names. Every column of the
+        data belongs to exactly one part. Each one-hot group is a part of its own.
 
     References
     ----------
@@ -95,6 +101,9 @@ class Mixed(Likelihood):
             try:
                 likelihood.check_data(X[:, columns])
             except ValueError as error:
+                if cell := vars(error).get("cell"):
+                    message, column = cell  # the column is counted within the part
+                    raise cell_error(message, columns[column]) from None
                 raise ValueError(f"In columns {columns} of X: {error}") from error
 
     def build(self, X, *, allow_missing=False):
@@ -111,13 +120,24 @@ class _MixedModule(LikelihoodModule):
         self.n_outputs = [likelihood.n_outputs(len(columns)) for likelihood, columns in parts]
         # Columns sorted by part, and back. They move with the module to its device but follow
         # from the component, so they are no weights.
-        order = torch.tensor([column for _, columns in parts for column in columns])
+        positions = [column for _, columns in parts for column in columns]
+        order = torch.tensor(positions, dtype=torch.int64, device="cpu")
         self.register_buffer("order", order, persistent=False)
         self.register_buffer("inverse_order", order.argsort(), persistent=False)
 
     def standardize(self, x):
         columns = self._split(x)
         return self._join(p.standardize(c) for p, c in zip(self.parts, columns, strict=True))
+
+    def standardization(self, n_features):
+        order = self.order.cpu().numpy()
+        parts = [p.standardization(n) for p, n in zip(self.parts, self.n_columns, strict=True)]
+        if any(part is None for part in parts):
+            return None
+        joined = Standardization.of(n_features)
+        for values, of_parts in zip(joined, zip(*parts, strict=True), strict=True):
+            values[order] = np.concatenate(of_parts)
+        return joined
 
     def log_likelihood(self, outputs, x):
         outputs, columns = self._split_outputs(outputs), self._split(x)
@@ -159,22 +179,38 @@ def _validated_part(part):
 
 
 def _positions(columns, n_features: int, names: Sequence[str] | None) -> list[int]:
-    """Turn a slice, positions or names into a list of positions."""
-    if not isinstance(columns, slice):
-        columns = list(columns)
-        if columns and isinstance(columns[0], str):
-            if names is None:
-                raise ValueError(
-                    f"Mixed names the columns {columns}, but X has no column names. Pass a "
-                    "DataFrame, or positions."
-                )
-            unknown = [name for name in columns if name not in names]
-            if unknown:
-                raise ValueError(f"Mixed names the columns {unknown}, which X does not have.")
-            columns = [names.index(name) for name in columns]
+    """Turn a position, a name, a slice, or a list or mask of them into a list of positions."""
+    if isinstance(columns, slice):
+        return list(range(n_features))[columns]
+    chosen = [columns] if isinstance(columns, (str, Integral)) else columns
+    if not isinstance(chosen, Iterable) or isinstance(chosen, (bytes, Mapping, Set)):
+        raise ValueError(_no_columns(columns))
+    chosen = list(chosen)
+    if chosen and all(isinstance(column, str) for column in chosen):
+        if names is None:
+            raise ValueError(
+                f"Mixed names the columns {chosen}, but X has no column names. Pass a DataFrame, "
+                "or positions."
+            )
+        unknown = [name for name in chosen if name not in names]
+        if unknown:
+            raise ValueError(
+                f"Mixed names the columns {unknown}, which X does not have; it has {list(names)}."
+            )
+        return [names.index(name) for name in chosen]
+    is_mask = bool(chosen) and all(isinstance(column, (bool, np.bool_)) for column in chosen)
+    if not is_mask and not all(type(c) is not bool and isinstance(c, Integral) for c in chosen):
+        raise ValueError(_no_columns(columns))
     try:
-        return np.arange(n_features)[columns].tolist()
+        return np.arange(n_features)[np.asarray(chosen, dtype=bool if is_mask else int)].tolist()
     except IndexError as error:
         raise ValueError(
-            f"Mixed asks for columns {columns}, but X has {n_features} columns."
+            f"Mixed asks for columns {chosen}, but X has {n_features} columns."
         ) from error
+
+
+def _no_columns(columns) -> str:
+    return (
+        "The columns of a part of Mixed are a position, a name, a slice, a list of positions or of "
+        f"names, or a boolean mask, but got {columns!r}."
+    )

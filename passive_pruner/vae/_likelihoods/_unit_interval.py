@@ -7,7 +7,13 @@ import torch
 from torch.distributions import Bernoulli as BernoulliDistribution
 from torch.distributions import Distribution
 
-from passive_pruner.vae._likelihoods._base import Likelihood, LikelihoodModule
+from passive_pruner.vae._likelihoods._base import (
+    Likelihood,
+    LikelihoodModule,
+    cell_error,
+    extremes,
+    first_cell,
+)
 
 # Half-logits below which closed forms that divide by them are replaced by a series. There both
 # are at their best in float32: the closed form of the mean loses two digits to cancellation, the
@@ -16,12 +22,14 @@ SERIES_BELOW = 0.25
 
 
 def _check_unit_interval(X, name):
-    wrong = X[(X < 0) | (X > 1)]  # NaN compares as False
-    if len(wrong):
-        raise ValueError(
-            f"The {name} likelihood takes values in [0, 1], but X has {wrong[0]:.6g}. Scale X, for "
-            "example with sklearn.preprocessing.MinMaxScaler(clip=True), or choose "
-            "likelihood='gaussian'."
+    low, high = extremes(X)
+    if low < 0 or high > 1:
+        value, column = first_cell(X, (X < 0) | (X > 1))  # NaN compares as False
+        raise cell_error(
+            f"The {name} likelihood takes values in [0, 1], but X has {value:.6g} in {{column}}. "
+            "Scale X, for example with sklearn.preprocessing.MinMaxScaler(clip=True), or choose "
+            "likelihood='gaussian'.",
+            column,
         )
 
 
@@ -46,10 +54,10 @@ class Bernoulli(Likelihood):
         _check_unit_interval(X, "Bernoulli")
 
     def build(self, X, *, allow_missing=False):
-        return _BernoulliModule(missing=allow_missing)
+        return BernoulliModule(missing=allow_missing)
 
 
-class _BernoulliModule(LikelihoodModule):
+class BernoulliModule(LikelihoodModule):
     def distribution(self, outputs):
         return BernoulliDistribution(logits=outputs, validate_args=False)
 
