@@ -1,12 +1,10 @@
 """PretrainedEncoder: the posterior of a model that was trained elsewhere, as a transformer."""
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from itertools import pairwise
 from numbers import Integral
-from typing import ClassVar
-from weakref import WeakKeyDictionary
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from scipy.sparse import issparse
@@ -20,23 +18,31 @@ from passive_pruner._common._codes import SAMPLED_SUFFIX
 from passive_pruner._common._dask import accepts_dask, first_and_others, is_dask
 from passive_pruner._common._draws import row_keys
 from passive_pruner._common._rows import Rows
-from passive_pruner._common._validation import all_or_nothing, validate_numeric
+from passive_pruner._common._validation import all_or_nothing, unmasked, validate_numeric
 from passive_pruner._runtimes import (
-    load_onnx,
-    load_torch,
-    module_of,
-    run_onnx,
+    file_digest,
+    file_stamps,
+    model_files,
+    open_model,
+    own_copy,
     select,
-    torch_function,
+    unchanged_files,
 )
 
 # At an optimum of an ELBO with the prior N(0, 1), E[mu^2] + E[s2] = 1, so that E[log s2] <= 0 by
 # Jensen's inequality. Above this bound, and nowhere below 0, are variances taken for their logs.
 _LARGEST_LOG_VARIANCE = 0.05
 
-# Estimator -> (path, device, what was loaded from there). It can always be loaded again, so it
-# stays out of pickles, copies and hashes.
-_live: WeakKeyDictionary = WeakKeyDictionary()
+_DIGEST = "_digest_of_file"
+
+
+class _Live(NamedTuple):
+    """An opened model, and what it was opened for."""
+
+    device: str
+    files: list
+    stamps: list
+    model: Any
 
 
 @accepts_dask
@@ -52,11 +58,13 @@ class PretrainedEncoder(BaseEncoder):
         What encodes a batch of rows:
 
         - a torch module, ScriptModules included, or a method of one such as ``vae.encode``. It
-          is given a tensor. It runs in eval mode without gradients, and its mode and device are
-          put back afterwards.
+          is given a tensor. What runs, without gradients, is a copy that :meth:`fit` makes, in
+          evaluation mode: the module itself is left alone, and training it further changes
+          nothing before the next fit.
         - the path of an ONNX file, whose name ends in ``.onnx``. It runs in onnxruntime, without
           torch. It needs one input.
-        - the path of any other file, which is loaded by ``torch.jit.load``.
+        - the path of any other file, which is loaded by ``torch.jit.load``. A TorchScript file is
+          a program, which can read and write files: run those that you trust only.
         - any other callable. It is given a float32 array, and may return arrays or tensors.
         - None: the rows of `X` are ``[mean | second output]`` already, one column per latent
           variable each.
@@ -84,6 +92,11 @@ class PretrainedEncoder(BaseEncoder):
 
     Attributes
     ----------
+    encode_ : callable, str, path or None
+        What runs: a copy of a torch module on the CPU, and `encode` itself where that is anything
+        else.
+    file_digest_ : str or None
+        SHA-256 of the model file, from which the encoder is known to be the same.
     n_components_ : int
         Number of latent variables.
     feature_shape_ : tuple of int
@@ -105,8 +118,10 @@ class PretrainedEncoder(BaseEncoder):
     have the layout of the model, channel first for torch. Images that were written out flat need
     a first layer such as ``torch.nn.Unflatten(1, (1, 64, 64))``.
 
-    Pickles hold `encode`. Lambdas and ScriptModules cannot be pickled; a path can, and its file
-    is opened again where the encoder is used.
+    Pickles and copies of a fitted encoder hold `encode_` as their `encode`. Lambdas and
+    ScriptModules cannot be pickled; a path can, and its file is opened again where the encoder is
+    used. A file that has been written anew since :meth:`fit` is an error there, and a cache such as
+    that of ``Pipeline(memory=...)`` takes it for another encoder.
 
     Examples
     --------
@@ -181,8 +196,11 @@ class PretrainedEncoder(BaseEncoder):
         Raises
         ------
         ValueError
-            If `X` is not finite and numeric, if the device is missing, or if the result of
-            `encode` is not the posterior that `second_output` and `outputs` declare.
+            If `X` is not finite and numeric, if the device is missing, if a module cannot be
+            copied or a file not be read, if the model fails on the rows of `X`, or if its result
+            is not the posterior that `second_output` and `outputs` declare.
+        FileNotFoundError
+            If there is no file at the path `encode`.
         ImportError
             If `encode` is an ONNX file and onnxruntime is not installed.
         """
@@ -193,12 +211,14 @@ class PretrainedEncoder(BaseEncoder):
             )
         with fit_task(self, X, y), all_or_nothing(self):
             vars(self).pop("n_components_", None)
-            _live.pop(self, None)
             if is_dask(X):
                 X, _ = first_and_others(X)
             X = self._rows(X, reset=True)
             self._refuse_draws()
-            with self._encoder() as encode:
+            self._source, self.encode_ = self.encode, own_copy(self.encode)
+            self.file_digest_ = file_digest(model_files(self.encode_))
+            self._live = self._open(or_cpu=False)
+            with self._live.model.running(self.outputs) as encode:
                 mean, second = self._encode_batch(encode, X[: self.batch_size])
             if self.second_output == "log_variance" and (
                 second.min() > 0 and second.mean() > _LARGEST_LOG_VARIANCE
@@ -221,7 +241,7 @@ class PretrainedEncoder(BaseEncoder):
                     f"Rows of X have shape {shape[1:]}, but this PretrainedEncoder was fitted on "
                     f"rows of shape {self.feature_shape_}."
                 )
-            X = np.asarray(X).reshape(shape[0], int(np.prod(shape[1:])))
+            X = np.asarray(unmasked(X)).reshape(shape[0], int(np.prod(shape[1:])))
         X = validate_numeric(
             self,
             X,
@@ -251,7 +271,7 @@ class PretrainedEncoder(BaseEncoder):
         n = X.shape[0]
         # Even batches: a last batch of one row would lose its dimension in models that squeeze.
         bounds = np.linspace(0, n, -(-n // self.batch_size) + 1).astype(int)
-        with self._encoder() as encode:
+        with self._model().running(self.outputs) as encode:
             for start, stop in pairwise(bounds):
                 rows = slice(start, stop)
                 mean[rows], second = self._encode_batch(encode, X[rows])
@@ -302,31 +322,37 @@ class PretrainedEncoder(BaseEncoder):
         # Below a log-variance of -87 the exponential leaves the normal range, and soon is 0.
         return np.maximum(variance, np.finfo(np.float32).tiny)
 
-    @contextmanager
-    def _encoder(self) -> Iterator[Callable]:
-        """Give a function from a float32 batch to whatever `encode` makes of it."""
-        encode = self.encode
-        or_cpu = hasattr(self, "n_components_")  # while fitting a missing device is an error
-        if encode is None:
-            yield lambda batch: batch
-        elif not callable(encode):
-            path, is_onnx = os.fspath(encode), os.fspath(encode).endswith(".onnx")
-            if (path, self.device) != _live.get(self, ())[:2]:
-                loaded = (
-                    load_onnx(path, self.device, or_cpu=or_cpu) if is_onnx else load_torch(path)
-                )
-                _live[self] = (path, self.device, loaded)
-            loaded = _live[self][2]
-            if is_onnx:
-                yield lambda batch: run_onnx(loaded, batch, self.outputs)
-            else:
-                with torch_function(loaded, loaded, self.device, or_cpu=or_cpu) as run:
-                    yield run
-        elif (module := module_of(encode)) is not None:
-            with torch_function(encode, module, self.device, or_cpu=or_cpu) as run:
-                yield run
-        else:
-            yield encode
+    def _model(self):
+        """Return the model that fit saw, opened again where that is needed."""
+        live = vars(self).get("_live")
+        if live is None or live.device != self.device or live.stamps != file_stamps(live.files):
+            self._live = live = self._open(or_cpu=True)
+        return live.model
+
+    def _open(self, *, or_cpu):
+        files, device = unchanged_files(self.encode_, self.file_digest_), self.device
+        stamps = file_stamps(files)
+        return _Live(device, files, stamps, open_model(self.encode_, device, or_cpu=or_cpu))
+
+    def __getstate__(self):
+        state = super().__getstate__()
+        state.pop("_live", None)
+        source = state.pop("_source", self)  # which is no value of encode
+        if "encode_" not in state:
+            # What is cached for an encoder that is not fitted depends on the file it would read.
+            with suppress(OSError):
+                state[_DIGEST] = file_digest(model_files(self.encode))
+        elif self.encode is source:
+            # The copy that fit took, once, even if the module has been trained on since.
+            state["encode"] = state.pop("encode_")
+        return state
+
+    def __setstate__(self, state):
+        state = {name: value for name, value in state.items() if name != _DIGEST}
+        super().__setstate__(state)
+        if hasattr(self, "n_components_") and not hasattr(self, "encode_"):
+            self._source, self.encode_ = self.encode, own_copy(self.encode)
+            vars(self).setdefault("file_digest_", None)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

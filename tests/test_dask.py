@@ -73,6 +73,10 @@ def assert_lazy_equal(result, expected, kind, *, atol=0.0):
     assert np.asarray(computed).dtype == expected.dtype
 
 
+def halves(X):
+    return X[:, :2], -np.abs(X[:, 2:4])
+
+
 @pytest.mark.parametrize("criterion", ["active_units", "variance", "kl"])
 def test_the_remover_is_that_of_the_data_in_memory(codes, lazy, criterion):
     X = codes[:, :5] if criterion == "active_units" else codes
@@ -90,6 +94,30 @@ def test_the_remover_is_that_of_the_data_in_memory(codes, lazy, criterion):
     assert_lazy_equal(remover.transform(blocks), kept, blocks)
     back = remover.inverse_transform(remover.transform(blocks))
     assert_lazy_equal(back, in_memory.inverse_transform(kept), blocks)
+
+
+@pytest.mark.parametrize("dtype", ["Float64", "Float32", "double[pyarrow]", "Int64", object])
+@pytest.mark.parametrize("fitted_on", ["lazy", "memory"])
+def test_frames_of_nullable_and_arrow_types(codes, dtype, fitted_on):
+    frame = pd.DataFrame((100 * codes[:300, :5]).round().clip(-9, 9), columns=list("abcde"))
+    frame = frame.astype(dict.fromkeys("abc", dtype))
+    lazy = dd.from_pandas(frame, npartitions=3)
+    if dtype is object:  # from_pandas would make text of it
+        lazy = dd.from_map(lambda start: frame[start : start + 100], [0, 100, 200])
+    for estimator in (PassiveVariableRemover(threshold=0), PretrainedEncoder(halves)):
+        estimator.fit(lazy if fitted_on == "lazy" else frame)
+        result = estimator.transform(lazy)
+        computed = result.compute()
+        assert (result.dtypes == computed.dtypes).all()
+        np.testing.assert_allclose(computed, np.asarray(estimator.transform(frame), float))
+
+
+def test_a_single_lazy_column_is_refused(codes):
+    frame = dd.from_pandas(pd.DataFrame(codes[:, :5], columns=list("abcde")), npartitions=2)
+    remover = PassiveVariableRemover().fit(frame)
+    for use in (remover.fit, remover.transform, PretrainedEncoder(halves).fit):
+        with pytest.raises(ValueError, match="Expected 2D array"):
+            use(frame["a"])
 
 
 def test_batches_of_dask_and_of_memory_add_up(codes, lazy):

@@ -1,16 +1,19 @@
 """Kinds of data that VAEEncoder reads: sparse, images, memory maps, missing cells."""
 
+import datetime
 import pickle
 import tracemalloc
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 import scipy.sparse as sp
 import torch
 from conftest import small_encoder
 from sklearn.datasets import load_digits
 
+from passive_pruner import PassiveVariableRemover, PretrainedEncoder, VAEEncoder
 from passive_pruner.vae import MLP, BetaVAE, Conv
 
 TINY_MLP = MLP((64,), activation="tanh")
@@ -71,7 +74,7 @@ def test_floats_that_look_like_bytes_are_refused_after_bytes(digits):
 
 def test_images_of_another_size_are_refused(digits):
     encoder = small_encoder(architecture=TINY_CONV, likelihood="bernoulli")
-    with pytest.raises(ValueError, match="dim 3"):
+    with pytest.raises(ValueError, match=r"images of shape \(8, 6\), but image_shape"):
         encoder.fit(digits[:, :, :6])
 
 
@@ -105,6 +108,99 @@ def test_missing_cells_are_an_error_unless_allowed(low_rank):
     X[3, 4] = np.inf
     with pytest.raises(ValueError, match="infinity"):
         encoder.fit(X)
+
+
+def column(value, dtype=object):
+    return pd.Series([value] * 20, dtype=dtype)
+
+
+ESTIMATORS = [VAEEncoder(2), PretrainedEncoder(), PassiveVariableRemover()]
+CELLS = {
+    "text": column("red"),
+    "category": pd.Series(pd.Categorical(["red", "blue"] * 10)),
+    "interval": pd.cut(pd.Series(np.arange(20.0)), 3),
+    "date": column(datetime.date(2020, 1, 1)),
+    "time stamp": column(pd.Timestamp("2020"), None),
+    "date of numpy": column(np.datetime64("2020")),
+    "dict": column({"k": 1}),
+    "list": column([1, 2]),
+    "array": column(np.ones(1)),
+    "complex": column(1j, complex),
+    "complex of numpy": column(np.complex64(1j)),
+    "integer beyond floats": column(10**400),
+    "bytes": column(b"red"),
+}
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+@pytest.mark.parametrize("kind", CELLS)
+def test_cells_that_are_no_numbers_are_refused_by_column(kind, estimator):
+    X = pd.DataFrame({"a": np.arange(20.0), "b": True, "culprit": CELLS[kind]})
+    with pytest.raises(ValueError, match=r"'culprit'.*Encode such columns first"):
+        estimator.fit(X)
+    if kind not in ("time stamp", "category"):
+        for rows in (X.to_numpy(dtype=object), X.to_numpy(dtype=object).tolist()):
+            with pytest.raises(ValueError, match=r"column 2 of X.*Encode such columns first"):
+                estimator.fit(rows)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value"), [(pl.List(int), [1]), (pl.Struct({"k": int}), {"k": 1})]
+)
+def test_nested_columns_of_polars_are_refused_by_name(dtype, value):
+    X = pl.DataFrame({"a": [1.0, 2.0], "culprit": pl.Series([value] * 2, dtype=dtype)})
+    with pytest.raises(ValueError, match=r"(?s)'culprit'.*Encode such columns first"):
+        small_encoder().fit(X)
+
+
+@pytest.mark.parametrize("missing", [None, pd.NA, np.nan])
+def test_objects_that_are_numbers_or_missing_are_taken_as_such(missing, low_rank):
+    hidden = np.random.default_rng(1).random(low_rank.shape) < 0.1
+    frame = pd.DataFrame(low_rank).add_prefix("x")
+    expected = small_encoder(allow_missing=True, max_steps=30).fit_transform(frame.mask(hidden))
+    objects = frame.astype(object).mask(hidden, missing)
+    for X in (objects, objects.to_numpy(), frame.astype("Float64").mask(hidden)):
+        codes = small_encoder(allow_missing=True, max_steps=30).fit_transform(X)
+        np.testing.assert_array_equal(codes, expected)
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+@pytest.mark.parametrize("library", [pd, pl])
+def test_a_single_column_is_refused_with_the_way_to_a_table(library, estimator):
+    with pytest.raises(ValueError, match=r"(?s)Expected 2D array.*to_frame"):
+        estimator.fit(library.DataFrame({"a": [1.0, 2.0]})["a"])
+
+
+@pytest.mark.parametrize("dtype", [float, int])
+def test_masked_cells_are_missing(dtype):
+    rng = np.random.default_rng(0)
+    values = (100 * rng.standard_normal((60, 3))).astype(dtype)
+    mask = rng.random(values.shape) < 0.2
+    X = np.ma.masked_array(np.where(mask, 10_000, values), mask)
+    with pytest.raises(ValueError, match=r"contains NaN.*allow_missing=True"):
+        small_encoder().fit(X)
+    codes = small_encoder(allow_missing=True, max_steps=30).fit_transform(X)
+    other = small_encoder(allow_missing=True, max_steps=30)
+    np.testing.assert_array_equal(codes, other.fit_transform(np.where(mask, np.nan, values)))
+    nothing_masked = np.ma.masked_array(values, False)
+    np.testing.assert_array_equal(
+        small_encoder(max_steps=30).fit_transform(nothing_masked),
+        small_encoder(max_steps=30).fit_transform(values),
+    )
+
+
+def test_what_is_not_finite_is_named_with_its_cell(low_rank):
+    frame = pd.DataFrame(low_rank.copy()).add_prefix("x")
+    frame.iloc[3, 4] = np.nan
+    sparse = sp.csr_array(frame.to_numpy())
+    for X, name in ((frame, "'x4'"), (frame.to_numpy(), "4"), (sparse, "4")):
+        with pytest.raises(ValueError, match=f"NaN, first in row 3 of column {name}.*allow_miss"):
+            small_encoder().fit(X)
+    with pytest.raises(ValueError, match=r"row 3 of column 'x4'.*fill missing cells first"):
+        PassiveVariableRemover().fit(frame)
+    frame.iloc[3, 4] = np.inf
+    with pytest.raises(ValueError, match=r"infinity.*row 3 of column 'x4'"):
+        small_encoder(allow_missing=True).fit(frame)
 
 
 def test_rebuilding_the_network_leaves_the_global_generator_alone(low_rank):

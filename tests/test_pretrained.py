@@ -1,10 +1,12 @@
 """PretrainedEncoder: posteriors from callables, torch modules, files and arrays."""
 
+import copy
 import pickle
 import re
 import subprocess
 import sys
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import joblib
@@ -163,6 +165,149 @@ def test_modules_and_global_generators_are_left_as_they_were(table):
     assert broken.training and torch.is_grad_enabled()
 
 
+def noisy_module(seed):
+    """A module in training mode, where dropout and batch statistics change what comes out."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return nn.Sequential(nn.Linear(8, 32), nn.BatchNorm1d(32), nn.Dropout(), nn.Linear(32, 8))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_threads_get_equal_codes_and_the_module_is_left_alone(seed, table):
+    X = table[0][:300]
+    module = noisy_module(seed)
+    before = pickle.dumps(module)
+    encoder = PretrainedEncoder(module).fit(X)
+    expected = encoder.transform(X)
+    with ThreadPoolExecutor(8) as pool:
+        for codes in pool.map(encoder.transform, [X] * 50):
+            np.testing.assert_array_equal(codes, expected)
+    assert encoder.encode is module and module.training and module[2].training
+    assert pickle.dumps(module) == before
+
+
+@pytest.mark.parametrize("again", [copy.deepcopy, lambda e: pickle.loads(pickle.dumps(e))])
+def test_training_a_module_further_changes_nothing_before_the_next_fit(again, table):
+    X = table[0][:300]
+    module = noisy_module(0)
+    encoder = PretrainedEncoder(module).fit(X)
+    expected = encoder.transform(X)
+    with torch.no_grad():
+        module[0].weight.mul_(2)
+    np.testing.assert_array_equal(encoder.transform(X), expected)
+    other = again(encoder)
+    np.testing.assert_array_equal(other.transform(X), expected)
+    other.encode.train()
+    np.testing.assert_array_equal(other.transform(X), expected)
+    assert len(pickle.dumps(encoder)) < 1.5 * len(pickle.dumps(module))
+    assert np.abs(encoder.fit(X).transform(X) - expected).max() > 0.01
+
+
+def test_parameters_set_after_fit_act_from_the_next_fit_on(table):
+    X, posterior = table
+    encoder = PretrainedEncoder(noisy_module(0)).fit(X)
+    expected = encoder.transform(X)
+    encoder.set_params(encode=None)
+    for fitted in (encoder, pickle.loads(pickle.dumps(encoder))):
+        np.testing.assert_array_equal(fitted.transform(X), expected)
+        np.testing.assert_array_equal(fitted.fit(X).transform(X), posterior.mean.astype("f4"))
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # of weight_norm
+def test_weights_that_hooks_compute_are_copied(table):
+    X = table[0][:50]
+    module = torch.nn.utils.weight_norm(nn.Linear(8, 8))
+    module(torch.zeros(1, 8))
+    expected = module(torch.tensor(X, dtype=torch.float32)).detach()[:, :4]
+    codes = PretrainedEncoder(module, device="cpu").fit(X).transform(X)
+    np.testing.assert_allclose(codes, expected, atol=1e-6)
+
+
+class Uncopied(nn.Linear):
+    def __deepcopy__(self, memo):
+        raise TypeError("cannot pickle a lock")
+
+
+def test_a_module_that_cannot_be_copied_is_refused(table):
+    with pytest.raises(ValueError, match=r"an? Uncopied cannot be copied \(cannot pickle a lock"):
+        PretrainedEncoder(Uncopied(8, 8)).fit(table[0])
+
+
+def save_scaled(path, factor):
+    """Write a model that multiplies its input, to a file of TorchScript or ONNX."""
+    if path.suffix == ".pt":
+        linear = nn.Linear(8, 8, bias=False)
+        nn.init.constant_(linear.weight, factor)
+        with pytest.warns(DeprecationWarning, match=r"torch\.jit"):
+            torch.jit.script(linear).save(path)
+        return path
+    weight = onnx.numpy_helper.from_array(np.full((8, 8), factor, np.float32), "weight")
+    values = [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["n", 8]) for n in "xy"]
+    node = helper.make_node("MatMul", ["x", "weight"], ["y"])
+    graph = helper.make_graph([node], "scaled", values[:1], values[1:], [weight])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    outside = path.stem == "outside"
+    if outside:
+        (path.parent / "outside.data").unlink(missing_ok=True)
+    location = {"location": "outside.data", "size_threshold": 0} if outside else {}
+    onnx.save(model, path, save_as_external_data=outside, **location)
+    return path
+
+
+@pytest.mark.parametrize("name", ["model.pt", "model.onnx", "outside.onnx"])
+def test_a_model_file_that_is_written_anew_is_another_encoder(name, table, tmp_path):
+    X = table[0][:100]
+    path = save_scaled(tmp_path / name, 0.1)
+    pipe = make_pipeline(
+        PretrainedEncoder(path), PassiveVariableRemover(threshold=0), memory=str(tmp_path / "cache")
+    )
+    first = pipe.fit_transform(X)
+    encoder = PretrainedEncoder(path).fit(X)
+    copied = pickle.loads(pickle.dumps(encoder))
+    content = path.read_bytes()
+
+    save_scaled(path, 0.2)
+    assert (path.read_bytes() == content) == (name == "outside.onnx")
+    for fitted in (encoder, copied):
+        with pytest.raises(ValueError, match=r"has changed since .* was fitted.*Fit again"):
+            fitted.transform(X)
+    np.testing.assert_allclose(pipe.fit_transform(X), 2 * first, rtol=1e-5)
+    np.testing.assert_allclose(encoder.fit(X).transform(X), 2 * first, rtol=1e-5)
+    save_scaled(path, 0.1)  # the same content, whenever it was written
+    np.testing.assert_allclose(copied.transform(X), first, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "message"),
+    [
+        ("missing.onnx", FileNotFoundError, r"missing.onnx' is not a file here; the working dir"),
+        ("missing.pt", FileNotFoundError, r"missing.pt' is not a file here"),
+        ("text.onnx", ValueError, r"onnxruntime cannot read .*text.onnx' as an ONNX file"),
+        ("text.pt", ValueError, r"cannot read .*text.pt' as a TorchScript file.*jit\.script"),
+        ("eager.pt", ValueError, r"A file of torch\.save has no program: load it yourself"),
+        ("scaled.pt", ValueError, r"encode fails on 9 rows of shape \(5,\).*Check that X has"),
+        ("scaled.onnx", ValueError, r"encode fails on 9 rows of shape \(5,\).*Check that X has"),
+    ],
+)
+def test_files_that_cannot_be_run_are_refused_with_a_hint(name, error, message, tmp_path):
+    path = tmp_path / name
+    if path.stem == "text":
+        path.write_text("no model")
+    elif path.stem == "eager":
+        torch.save(nn.Identity(), path)
+    elif path.stem == "scaled":
+        save_scaled(path, 1.0)
+    with pytest.raises(error, match="(?s)" + message):
+        PretrainedEncoder(path).fit(np.ones((9, 5)))
+
+
+def test_imaginary_parts_are_not_dropped(table):
+    for convert in (lambda X: X, torch.tensor):
+        encoder = PretrainedEncoder(lambda X, convert=convert: convert(X + 1j))
+        with pytest.raises(ValueError, match="returned complex numbers"):
+            encoder.fit(table[0])
+
+
 def test_auto_is_the_device_that_vae_encoder_takes(table):
     X, _ = table
     seen = []
@@ -188,8 +333,14 @@ def test_missing_devices_are_refused_in_fit_and_replaced_later(kind, table, tmp_
     if resolve_device("auto").type != "cuda":
         with pytest.raises(ValueError, match="device='cuda' is not available"):
             PretrainedEncoder(encode, outputs=outputs, device="cuda").fit(X)
-        encoder = PretrainedEncoder(encode, outputs=outputs).fit(X).set_params(device="cuda")
+    for device in ("cpu:7", "cuda:99"):
+        with pytest.raises(ValueError, match=f"device='{device}' is not available"):
+            PretrainedEncoder(encode, outputs=outputs, device=device).fit(X)
+        encoder = PretrainedEncoder(encode, outputs=outputs).fit(X).set_params(device=device)
         assert encoder.transform(X).shape == (3000, 4)
+    for device in ("cuda:one", "cpu:", ""):
+        with pytest.raises(ValueError, match="is not available"):
+            encoder.set_params(device=device).transform(X)
 
 
 def test_images_keep_their_shape_and_flat_rows_get_it_back():

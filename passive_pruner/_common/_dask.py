@@ -7,9 +7,10 @@ import threading
 from functools import wraps
 
 import numpy as np
+from sklearn.feature_selection import SelectorMixin
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
 
-from passive_pruner._common._validation import seed_from, validate_numeric
+from passive_pruner._common._validation import refuse_series, seed_from, validate_numeric
 from passive_pruner.regime import CRITERIA
 
 # Moments that one task of the reduction adds up.
@@ -17,8 +18,8 @@ FAN_IN = 16
 
 _NO_ROWS = "Found a dask collection without rows while at least 1 row is required."
 
-# Blocks pass through a network one at a time in each process, whatever threads the scheduler uses:
-# torch has threads of its own, and a module that is put in eval mode and back is not shared safely.
+# Blocks pass through an estimator one at a time in each process, whatever threads the scheduler
+# uses: the network has threads of its own, and the activations of one block in memory are enough.
 _one_at_a_time = threading.Lock()
 
 
@@ -55,6 +56,7 @@ def _dispatched(method, on_dask):
 
 def blocks_of(X):
     """Blocks of rows of a dask collection, each with all columns, as delayed objects."""
+    refuse_series(X)
     if hasattr(X, "rechunk"):
         X = _whole_rows(X)
         return list(X.to_delayed().ravel())
@@ -152,7 +154,8 @@ def _named_as_fitted(estimator, block):
     """
     names = getattr(estimator, "feature_names_in_", None)
     if names is None:
-        return block.to_numpy() if hasattr(block, "columns") else block
+        # Numbers, which are no names, keep a DataFrame and with it the types of its columns.
+        return block.set_axis(range(block.shape[1]), axis=1) if hasattr(block, "columns") else block
     import pandas as pd
 
     return pd.DataFrame(block, columns=names) if isinstance(block, np.ndarray) else block
@@ -160,6 +163,7 @@ def _named_as_fitted(estimator, block):
 
 def _transform(self, X):
     check_is_fitted(self)
+    refuse_series(X)
     if X.ndim == 2:
         validate_data(self, _columns(X), reset=False, skip_check_array=True)
     seed = seed_from(self.random_state) if getattr(self, "output", "") == "sampled" else None
@@ -198,16 +202,13 @@ def _map_rows(X, function, estimator, shape, names, *args):
     import pandas as pd
     from dask import delayed
 
-    # Selectors keep the type of the numbers, encoders compute in float32.
-    encodes = hasattr(estimator, "n_components_")
     shared = delayed(estimator)
+    dtype = _dtype_of_result(X, function, estimator, args)
     if hasattr(X, "columns"):
-        dtype = np.float32 if encodes else np.result_type(*X.dtypes)
         meta = pd.DataFrame(np.empty((0, len(names)), dtype), columns=names, index=X._meta.index)
         return X.map_partitions(
             _partition, shared, function, meta, args, meta=meta, enforce_metadata=False
         )
-    dtype = np.dtype(np.float32) if encodes else X.dtype
     n_axes = 1 + len(shape)
     return _whole_rows(X).map_blocks(
         _block,
@@ -224,11 +225,28 @@ def _map_rows(X, function, estimator, shape, names, *args):
     )
 
 
+def _dtype_of_result(X, function, estimator, args):
+    """Type of the numbers that come out, without reading any."""
+    if not isinstance(estimator, SelectorMixin):
+        return np.dtype(np.float32)  # in which encoders compute
+    # Selectors keep the type, of which DataFrames may have several: one row shows what becomes of
+    # them. Text and objects may turn out to be numbers, which are float64 then.
+    if hasattr(X, "columns"):
+        import pandas as pd
+
+        zero = [pd.Series([0]).astype(t if t.kind in "biuf" else float) for t in X.dtypes]
+        row = pd.concat(zero, axis=1).set_axis(X.columns, axis=1)
+    else:
+        row = np.zeros((1, X.shape[1]), X.dtype)
+    return np.asarray(function(estimator, row, 0, *args)).dtype
+
+
 def _block(block, estimator, function, shape, dtype, args, block_id=None):
     if not len(block):
         return np.empty((0, *shape), dtype)
     with _one_at_a_time:
-        return np.asarray(function(estimator, block, block_id[0], *args))
+        values = function(estimator, block, block_id[0], *args)
+    return np.asarray(values, dtype=dtype)
 
 
 def _partition(block, estimator, function, meta, args, partition_info=None):
@@ -236,4 +254,5 @@ def _partition(block, estimator, function, meta, args, partition_info=None):
         return meta
     with _one_at_a_time:
         values = function(estimator, block, partition_info["number"], *args)
-    return type(meta)(np.asarray(values), index=block.index, columns=meta.columns)
+    values = np.asarray(values, dtype=meta.dtypes.iloc[0])
+    return type(meta)(values, index=block.index, columns=meta.columns)

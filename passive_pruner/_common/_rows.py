@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from scipy.sparse import issparse
 
+from passive_pruner._common._validation import unmasked
+
 # Rows per chunk in which a table is read: the activations of a chunk stay in the cache of the
 # processor.
 CHUNK_ROWS = 1024
@@ -183,7 +185,7 @@ def flat_images(X, image_shape: tuple[int, ...]):
     image_shape = tuple(image_shape)
     shape = tuple(getattr(X, "shape", ()))[1:]
     if shape == image_shape or (len(shape) == 2 and (*shape, 1) == image_shape):
-        return np.asarray(X).reshape(len(X), -1)
+        return np.asarray(unmasked(X)).reshape(len(X), -1)
     if len(shape) > 1:
         advice = "Set image_shape to the (height, width, channels) of the images in X."
         if len(shape) == 3 and (*shape[1:], shape[0]) == image_shape:

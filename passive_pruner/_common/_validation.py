@@ -3,15 +3,26 @@
 from contextlib import contextmanager
 
 import numpy as np
-from sklearn.utils import check_random_state
+from scipy.sparse import issparse
+from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import validate_data
 
 # How numpy, pandas and polars spell the types of columns that hold dates, times and durations.
 _DATE_TYPES = ("date", "time", "duration", "period")
 
 
+class NotNumbersError(ValueError, TypeError):
+    """Data with a cell that is no number.
+
+    numpy answers some of them with a ValueError and others with a TypeError.
+    """
+
+
 def validate_numeric(estimator, X, **kwargs):
-    """Validate `X` with scikit-learn's `validate_data` and explain columns that are not numbers.
+    """Validate `X` with scikit-learn's `validate_data` and explain what is no number.
+
+    Columns of objects that hold only numbers are taken as numbers, their None and pandas.NA as
+    missing cells. So are the masked cells of a masked array.
 
     Parameters
     ----------
@@ -30,24 +41,172 @@ def validate_numeric(estimator, X, **kwargs):
     Raises
     ------
     ValueError
-        If `X` has text, categorical or date columns, or anything `validate_data` refuses.
+        If a column has something else than numbers, or missing cells where none are allowed; the
+        message names the column. Also for whatever else `validate_data` refuses.
     """
-    dtypes = getattr(X, "dtypes", [getattr(X, "dtype", None)])
-    dates = {str(t) for t in dtypes if str(t).lower().startswith(_DATE_TYPES)}
-    if dates:
-        raise ValueError(_encode_first(estimator, f"columns of type {', '.join(sorted(dates))}"))
+    refuse_series(X)
+    X = _as_numbers(estimator, unmasked(X))
     try:
         # A value beyond the range of float32 becomes infinite in the cast; validate_data refuses
         # it with an error of its own, so numpy's warning would only come on top.
         with np.errstate(over="ignore"):
             return validate_data(estimator, X, **kwargs)
-    except ValueError as error:
-        prefix, _, value = str(error).partition("could not convert string to float: ")
-        if prefix or not value:
+    except (OverflowError, TypeError, ValueError) as error:
+        said = str(error)
+        if "contains NaN" in said or "contains infinity" in said:
+            raise ValueError(_not_finite(estimator, X, said, kwargs)) from error
+        is_of_cells = not isinstance(error, ValueError) or said.startswith("could not convert")
+        if isinstance(X, np.ndarray) or issparse(X) or hasattr(X, "dtypes") or not is_of_cells:
             raise
+        cells = _objects(X)  # of another container
+        if cells.ndim != 2:
+            raise NotNumbersError(
+                f"Expected 2D array of numbers, got {type(X).__name__} instead ({error})."
+            ) from error
+        return validate_data(estimator, _as_numbers(estimator, cells), **kwargs)
+
+
+def refuse_series(X):
+    """Raise a ValueError if `X` is one column of a DataFrame, of whichever library."""
+    if hasattr(X, "to_frame") and getattr(X, "ndim", 1) == 1:
         raise ValueError(
-            _encode_first(estimator, f"text or categories, such as {value}")
-        ) from error
+            f"Expected 2D array, got 1D array instead: a {type(X).__name__} named {X.name!r}. "
+            "Reshape your data with X.to_frame(), or take columns as df[['a', 'b']]."
+        )
+
+
+def unmasked(X):
+    """Return a masked array as a plain one, with NaN where it is masked; all else as it is."""
+    if not isinstance(X, np.ma.MaskedArray):
+        return X
+    if not np.ma.is_masked(X):
+        return X.data
+    return X.astype(np.result_type(X.dtype, np.float32)).filled(np.nan)
+
+
+def _as_numbers(estimator, X):
+    """Turn columns of objects into numbers, and refuse those that hold anything else."""
+    if hasattr(X, "columns") and hasattr(X, "dtypes"):
+        return _frame_as_numbers(estimator, X)
+    if isinstance(X, (list, tuple)) and _kind(X) not in "biuf":
+        cells = _objects(X)
+        return _as_numbers(estimator, cells) if cells.ndim == 2 else X
+    if not isinstance(X, np.ndarray):
+        return X
+    if X.dtype.kind in "mM":
+        raise NotNumbersError(_encode_first(estimator, f"X has columns of type {X.dtype}"))
+    if X.dtype.kind in "OSU" and X.ndim == 2 and X.size:
+        return np.stack([_numbers(estimator, j, X[:, j]) for j in range(X.shape[1])], axis=1)
+    return X
+
+
+def _frame_as_numbers(estimator, X):
+    from pandas.api.types import is_numeric_dtype
+
+    changed = {}
+    for j, (name, dtype) in enumerate(zip(X.columns, X.dtypes, strict=True)):
+        if hasattr(dtype, "is_numeric"):  # polars, whose booleans are no numbers
+            is_number = dtype.is_numeric() or str(dtype) == "Boolean"
+        else:
+            is_number = is_numeric_dtype(dtype) and dtype.kind != "c"
+        if is_number:
+            continue
+        if str(dtype).lower().startswith(_DATE_TYPES):
+            what = f"X has columns of type {dtype}, such as {name!r}"
+            raise NotNumbersError(_encode_first(estimator, what))
+        column = X.iloc[:, j] if hasattr(X, "iloc") else X[name]
+        changed[j] = _numbers(estimator, name, column)
+    if not changed:
+        return X
+    if not hasattr(X, "iloc"):
+        return X.with_columns([type(X[X.columns[j]])(X.columns[j], v) for j, v in changed.items()])
+    X = X.copy(deep=False)
+    for j, values in changed.items():
+        X.isetitem(j, values)
+    return X
+
+
+def _numbers(estimator, name, cells):
+    """Return the cells of a column as float64, with NaN where they are missing."""
+    from pandas import NA
+
+    cells = np.fromiter(cells, dtype=object, count=len(cells))
+    # What numpy would turn into a number, silently or with no more than a warning.
+    others = (np.complexfloating, np.datetime64, np.timedelta64)
+    values = np.full(len(cells), np.nan)
+    if not any(issubclass(kind, others) for kind in set(map(type, cells))):
+        try:
+            return cells.astype(np.float64)
+        except (OverflowError, TypeError, ValueError):
+            pass  # some cell is missing or no number: look at them one by one
+    for i, cell in enumerate(cells):
+        if cell is None or cell is NA:
+            continue
+        try:
+            if isinstance(cell, others):
+                raise TypeError(f"it is of type {type(cell).__name__}")
+            values[i] = float(cell)
+        except (OverflowError, TypeError, ValueError) as error:
+            shown = repr(cell) if len(repr(cell)) < 50 else f"{repr(cell)[:50]} ..."
+            if isinstance(cell, str):
+                what = f"column {name!r} of X has text or categories, such as {shown}"
+            else:
+                what = f"column {name!r} of X has cells that are no numbers, such as {shown}"
+                what = f"{what} ({error})"
+            raise NotNumbersError(_encode_first(estimator, what)) from error
+    return values
+
+
+def _kind(X):
+    """Kind of the type that numpy takes the cells of a list for."""
+    try:
+        return np.asarray(X).dtype.kind
+    except ValueError:  # rows, or cells that are lists, of several lengths
+        return "O"
+
+
+def _objects(X):
+    """Return the cells of a list or another container as an array of objects."""
+    try:
+        return np.array(X, dtype=object)
+    except ValueError:
+        try:
+            return np.stack([np.fromiter(row, dtype=object, count=len(row)) for row in X])
+        except (TypeError, ValueError):
+            return np.array(None)
+
+
+def _encode_first(estimator, what):
+    return (
+        f"{type(estimator).__name__} takes numbers, but {what}. Encode such columns first, "
+        "for example with sklearn.compose.ColumnTransformer or skrub.TableVectorizer."
+    )
+
+
+def _not_finite(estimator, X, error, kwargs):
+    """Say where the first cell is that is not finite, and what to do about it."""
+    names = getattr(X, "columns", None)
+    with np.errstate(over="ignore"):
+        X = check_array(
+            X, dtype=kwargs.get("dtype", "numeric"), accept_sparse="coo", ensure_all_finite=False
+        )
+    is_nan = "contains NaN" in error
+    bad = np.isnan if is_nan else np.isinf
+    if issparse(X):
+        entry = int(np.argmax(bad(X.data)))
+        i, j = int(X.row[entry]), int(X.col[entry])
+    else:
+        i, j = (int(k) for k in np.unravel_index(np.argmax(bad(X)), X.shape))
+    where = f"row {i} of column {j if names is None else names[j]!r}"
+    if not is_nan:
+        return f"{error.rstrip('.')}, first in {where}. Scale, clip or drop such values."
+    fill = "fill missing cells first, for example with sklearn.impute.SimpleImputer"
+    if hasattr(estimator, "allow_missing"):
+        fill = f"pass allow_missing=True, which leaves them out of the likelihood, or {fill}"
+    return (
+        f"Input X contains NaN, first in {where}, which {type(estimator).__name__} does not take: "
+        f"{fill}."
+    )
 
 
 def plain_array(estimator, X, dtype: type):
@@ -84,13 +243,6 @@ def plain_array(estimator, X, dtype: type):
         if dtype is np.float32:
             X = X.astype(np.float32, copy=False)
         return X if np.isfinite(X.sum()) else None
-
-
-def _encode_first(estimator, what):
-    return (
-        f"{type(estimator).__name__} takes numbers, but X has {what}. Encode such columns first, "
-        "for example with sklearn.compose.ColumnTransformer or skrub.TableVectorizer."
-    )
 
 
 @contextmanager

@@ -3,26 +3,30 @@
 import numpy as np
 
 import passive_pruner
+from passive_pruner._common._files import write_whole
 from passive_pruner._common._state import check_weights, weights_checksum
 
 
 def write_weights(weights, path):
-    """Write a dict of arrays to a safetensors file.
+    """Write a dict of arrays to a safetensors file, as a whole or not at all.
 
-    What :meth:`VAEEncoder.save_weights` calls and describes.
+    Parameters
+    ----------
+    weights : dict of str to ndarray
+        Weights of a network.
+    path : str or path-like
+        The file.
     """
     metadata = {
         "format": "pt",
         "passive_pruner_version": passive_pruner.__version__,
         "passive_pruner_checksum": str(weights_checksum(weights)),
     }
-    _safetensors().numpy.save_file(weights, path, metadata=metadata)
+    write_whole(path, _safetensors().numpy.save(weights, metadata=metadata))
 
 
 def read_weights(path, like):
     """Read a safetensors file whose names and shapes must be those of `like`.
-
-    What :meth:`VAEEncoder.load_weights` calls and describes.
 
     Parameters
     ----------
@@ -35,12 +39,24 @@ def read_weights(path, like):
     -------
     weights : dict of str to ndarray
         With the names, order, shapes and dtypes of `like`.
+
+    Raises
+    ------
+    ValueError
+        If names, shapes or kinds of numbers differ from those of `like`, if a value is not finite,
+        or if the file holds other values than were saved.
     """
     with _safetensors().safe_open(path, framework="pt") as file:
         metadata = file.metadata() or {}
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    _check_fit(path, {k: tuple(v.shape) for k, v in tensors.items()}, like)
+    _check_fit(path, tensors, like)
     if (checksum := metadata.get("passive_pruner_checksum")) is not None:
+        if not (checksum.isascii() and checksum.isdigit()):
+            raise ValueError(
+                f"{path}: the metadata 'passive_pruner_checksum' must be a number, got "
+                f"{checksum!r}. The file was damaged or edited; take another copy, or save the "
+                "encoder again."
+            )
         check_weights({k: v.numpy() for k, v in tensors.items()}, int(checksum))
     weights = {}
     for name, value in like.items():
@@ -52,8 +68,9 @@ def read_weights(path, like):
     return weights
 
 
-def _check_fit(path, shapes, like):
+def _check_fit(path, tensors, like):
     """Raise a ValueError that names what differs between a file and a network."""
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     expected = {name: value.shape for name, value in like.items()}
     problems = [
         f"{what} {names}"
@@ -68,12 +85,27 @@ def _check_fit(path, shapes, like):
         for name, shape in expected.items()
         if shapes.get(name, shape) != shape
     ]
+    problems += [
+        f"{name} has numbers of type {str(tensors[name].dtype).removeprefix('torch.')} instead of "
+        f"{value.dtype}"
+        for name, value in like.items()
+        if name in tensors and not _is_of_kind(tensors[name], value.dtype.kind)
+    ]
     if problems:
         raise ValueError(
             f"{path} does not hold the weights of this network: {'; '.join(problems)}. Names and "
             "shapes follow from the columns of the training data, n_components, likelihood and "
             "architecture, which must be those of the encoder that was saved."
         )
+
+
+def _is_of_kind(tensor, kind):
+    """Whether a tensor has floats, whole numbers or booleans as an array of this kind has."""
+    if kind == "f":
+        return tensor.is_floating_point()
+    if tensor.is_floating_point() or tensor.is_complex():
+        return False
+    return (kind == "b") == (str(tensor.dtype) == "torch.bool")
 
 
 def _safetensors():

@@ -1,8 +1,15 @@
 """What all converters do: read the inputs of a step and write its columns."""
 
+import math
+
 import numpy as np
 from onnx import TensorProto
-from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType
+from skl2onnx.common.data_types import (
+    DoubleTensorType,
+    FloatTensorType,
+    StringTensorType,
+    UInt8TensorType,
+)
 from sklearn.utils.validation import check_is_fitted
 
 from passive_pruner.onnx._graph import Graph
@@ -11,7 +18,7 @@ from passive_pruner.onnx._graph import Graph
 def encoder_output(operator):
     """Set the type of the codes of an encoder, the shape calculator of skl2onnx."""
     encoder = operator.raw_operator
-    check_is_fitted(encoder)
+    _check_inputs(operator)
     if encoder.output == "sampled":
         raise ValueError(
             f"{type(encoder).__name__} with output='sampled' has no ONNX graph: its codes are new "
@@ -23,6 +30,7 @@ def encoder_output(operator):
 
 def remover_output(operator):
     """Set the type of the kept columns, the shape calculator of skl2onnx."""
+    _check_inputs(operator)
     _set_output(operator, int(operator.raw_operator.get_support().sum()))
 
 
@@ -32,18 +40,18 @@ def convert_encoder(posterior):
     Parameters
     ----------
     posterior : callable
-        Called as ``posterior(graph, encoder, x, input_type)`` with the name of the float32 data,
-        (n_samples, n_features), and the type that skl2onnx knows its inputs by; returns the names
-        of the posterior means and variances. The latter may be None without `add_variance`.
+        Called as ``posterior(graph, encoder, x, is_bytes)`` with the name of the data, of shape
+        (n_samples, n_features), and whether they are bytes (uint8); returns the names of the
+        posterior means and variances, float32. The latter may be None without `add_variance`.
     """
 
     def convert(scope, operator, container):
         graph, encoder = Graph(scope, container), operator.raw_operator
-        x = graph.cast(_columns(graph, operator.inputs), TensorProto.FLOAT)
-        input_type = operator.inputs[0].type
-        if len(input_type.shape) > 2:  # such as images
+        x = _columns(graph, operator.inputs)
+        if len(operator.inputs[0].type.shape) > 2:  # such as images
             x = graph.node("Reshape", x, graph.constant([-1, encoder.n_features_in_], np.int64))
-        mean, variance = posterior(graph, encoder, x, input_type)
+        is_bytes = all(isinstance(given.type, UInt8TensorType) for given in operator.inputs)
+        mean, variance = posterior(graph, encoder, x, is_bytes)
         codes = graph.node("Concat", mean, variance, axis=1) if encoder.add_variance else mean
         _write_output(graph, operator, codes)
 
@@ -58,12 +66,36 @@ def convert_remover(scope, operator, container):
     _write_output(graph, operator, graph.node("Gather", columns, kept, axis=1))
 
 
+def _check_inputs(operator):
+    """Refuse inputs that the fitted estimator does not take: its graph could not."""
+    estimator = operator.raw_operator
+    check_is_fitted(estimator)
+    text = [v.raw_name for v in operator.inputs if isinstance(v.type, StringTensorType)]
+    if text:
+        raise ValueError(
+            f"{type(estimator).__name__} takes numbers, but the ONNX input {text[0]!r} is text. "
+            "Encode such columns in a step before, and describe the inputs of the whole pipeline."
+        )
+    widths = [variable.type.shape[1:] for variable in operator.inputs]
+    if any(not isinstance(size, int) for shape in widths for size in shape):
+        return  # a number that is known only when the graph runs
+    n_columns = sum(math.prod(shape) for shape in widths)
+    if n_columns != estimator.n_features_in_:
+        raise ValueError(
+            f"The ONNX inputs of {type(estimator).__name__} have {n_columns} columns, but it was "
+            f"fitted on {estimator.n_features_in_}. Give skl2onnx.to_onnx a row of the training "
+            "data, or initial_types of that width."
+        )
+
+
 def _columns(graph, variables):
     """All inputs of a step side by side: a DataFrame arrives as one input per column."""
     names = [variable.full_name for variable in variables]
     if len(names) == 1:
         return names[0]
-    to = _element_type(variables)
+    # float32 holds bytes and itself, float64 all that is left.
+    is_small = all(isinstance(v.type, (FloatTensorType, UInt8TensorType)) for v in variables)
+    to = TensorProto.FLOAT if is_small else TensorProto.DOUBLE
     return graph.node("Concat", *[graph.cast(name, to) for name in names], axis=1)
 
 

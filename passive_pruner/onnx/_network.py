@@ -5,7 +5,6 @@ import math
 import numpy as np
 import torch
 from onnx import TensorProto
-from skl2onnx.common.data_types import UInt8TensorType
 
 from passive_pruner.onnx._graph import Graph, torch_graph
 from passive_pruner.vae import MLP
@@ -22,11 +21,21 @@ _ACTIVATIONS = {
 }
 
 
-def network_posterior(graph: Graph, encoder, x, input_type):
+def network_posterior(graph: Graph, encoder, x, is_bytes):
     """Write the nodes from data to the posterior means and variances of a VAEEncoder."""
-    if isinstance(input_type, UInt8TensorType) and encoder.is_bytes_:
-        x = graph.node("Div", x, graph.constant(255))
-    standardization = _standardization(encoder)
+    if is_bytes and not encoder.is_bytes_ and hasattr(encoder.architecture_, "image_shape"):
+        raise ValueError(
+            "The ONNX input is bytes (uint8), but this VAEEncoder was fitted on images of floats. "
+            "Convert with a row of floats in the scale of the training data, or fit on bytes."
+        )
+    if encoder.origin_.any():
+        # In float64, because float32 loses all of a large number such as a time.
+        x = graph.cast(x, TensorProto.DOUBLE)
+        x = graph.node("Sub", x, graph.constant(encoder.origin_, np.float64))
+    x = graph.cast(x, TensorProto.FLOAT)
+    if is_bytes and encoder.is_bytes_ and encoder.byte_divisor_ != 1:
+        x = graph.node("Div", x, graph.constant(encoder.byte_divisor_))
+    standardization = encoder.to_torch().likelihood.standardization(encoder.n_features_in_)
     if type(encoder.architecture_) is MLP and standardization is not None:
         return _perceptron(graph, encoder, x, standardization)
     return graph.embed(_exported(encoder, graph.opset), [x])
@@ -35,7 +44,7 @@ def network_posterior(graph: Graph, encoder, x, input_type):
 def _perceptron(graph, encoder, x, standardization):
     """Posterior by the encoder of an MLP, one Gemm per layer; two for the last, its halves."""
     weights, d = encoder.weights_, encoder.n_components_
-    x = _encoder_inputs(graph, x, standardization, allow_missing=encoder.allow_missing)
+    x = _encoder_inputs(graph, x, standardization, allow_missing=encoder.allow_missing_)
     layers = [name for name in weights if name.startswith("encoder.") and name.endswith("weight")]
     layers = [
         (weights[name], weights[name.removesuffix("weight") + "bias"])
@@ -62,23 +71,6 @@ def _gelu(graph, x):
     erf = graph.node("Erf", graph.node("Mul", x, graph.constant(math.sqrt(0.5))))
     half = graph.node("Mul", x, graph.constant(0.5))
     return graph.node("Mul", half, graph.node("Add", erf, graph.constant(1)))
-
-
-def _standardization(encoder):
-    """Ask the fitted likelihood for the numbers of its standardisation; None if it has none."""
-    n_features = encoder.n_features_in_
-    likelihood = encoder.likelihood_.build(
-        np.zeros((1, n_features), dtype=np.float32), allow_missing=encoder.allow_missing
-    )
-    prefix = "likelihood."
-    likelihood.load_state_dict(
-        {
-            name.removeprefix(prefix): torch.tensor(value, device="cpu")
-            for name, value in encoder.weights_.items()
-            if name.startswith(prefix)
-        }
-    )
-    return likelihood.standardization(n_features)
 
 
 def _encoder_inputs(graph, x, standardization, *, allow_missing):

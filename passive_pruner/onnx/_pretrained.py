@@ -1,40 +1,43 @@
 """The posterior of a PretrainedEncoder as ONNX nodes."""
 
-import os
+import copy
 
 import numpy as np
 import onnx
 import onnx.version_converter
 from onnx import TensorProto
 
-from passive_pruner._runtimes import evaluation_mode, module_of, pick
+from passive_pruner._runtimes import is_path, module_of, pick, unchanged_files
 from passive_pruner.onnx._graph import Graph, torch_graph
 
 
-def pretrained_posterior(graph: Graph, encoder, x, input_type):
+def pretrained_posterior(graph: Graph, encoder, x, is_bytes):
     """Write the nodes from data to the posterior means and variances of a PretrainedEncoder."""
-    encode, d = encoder.encode, encoder.n_components_
-    if encode is None:
-        mean, second = _halves(graph, x, d)
+    x = graph.cast(x, TensorProto.FLOAT)
+    if encoder.encode_ is None:
+        mean, second = _halves(graph, x, encoder.n_components_)
     else:
         if len(encoder.feature_shape_) > 1:
             shape = graph.constant([-1, *encoder.feature_shape_], np.int64)
             x = graph.node("Reshape", x, shape)
-        if not callable(encode) and os.fspath(encode).endswith(".onnx"):
-            mean, second = _from_file(graph, encoder, x)
-        else:
-            mean, second = _from_torch(graph, encoder, x)
+        mean, second = (_from_file if is_path(encoder.encode_) else _from_torch)(graph, encoder, x)
     if encoder.second_output == "log_variance":
         second = graph.node("Exp", second)
     return mean, graph.node("Max", second, graph.constant(np.finfo(np.float32).tiny))
 
 
 def _from_file(graph, encoder, x):
-    model = onnx.load(encoder.encode)
+    path, *_ = unchanged_files(encoder.encode_, encoder.file_digest_)
+    if path.suffix != ".onnx":
+        raise ValueError(
+            f"Cannot convert the TorchScript file {str(path)!r} to ONNX. Export the module that it "
+            "was made of with torch.onnx.export, and pass the path of that file as encode."
+        )
+    model = onnx.load(path)
     (given,) = model.graph.input
     if given.type.tensor_type.shape.dim[0].HasField("dim_value"):
         raise ValueError(
-            f"{encoder.encode} was exported for batches of "
+            f"{path} was exported for batches of "
             f"{given.type.tensor_type.shape.dim[0].dim_value} rows and cannot be part of a graph "
             "for any number. Export it with a dynamic first dimension."
         )
@@ -51,7 +54,9 @@ def _from_file(graph, encoder, x):
 def _from_torch(graph, encoder, x):
     import torch
 
-    encode, module = encoder.encode, module_of(encoder.encode)
+    # A copy, because the encoder may be in use while its module is traced.
+    encode = copy.deepcopy(encoder.encode_)
+    module = module_of(encode)
     if module is None or isinstance(module, torch.jit.ScriptModule):
         raise ValueError(
             f"Cannot convert encode={encoder.encode!r} to ONNX: it must be a torch module that is "
@@ -68,10 +73,10 @@ def _from_torch(graph, encoder, x):
 
     tensors = [*module.parameters(), *module.buffers()]
     dtype = next((t.dtype for t in tensors if t.is_floating_point()), torch.float32)
-    rows = torch.zeros(2, *encoder.feature_shape_, device=tensors[0].device if tensors else None)
+    rows = torch.zeros(2, *encoder.feature_shape_)
     posterior = PosteriorModule()
-    with evaluation_mode(posterior):
-        return graph.embed(torch_graph(posterior, rows, graph.opset), [x])
+    posterior.training = False  # as all that is in it
+    return graph.embed(torch_graph(posterior, rows, graph.opset), [x])
 
 
 def _select(result, outputs):

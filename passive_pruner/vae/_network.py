@@ -262,17 +262,20 @@ def resolve_device(device: str, *, or_cpu: bool = False) -> torch.device:
     ValueError
         If the device is unknown, or missing and `or_cpu` is False.
     """
-    present = {
-        "cpu": True,
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
+    n_devices = {
+        "cpu": 1,
+        "cuda": torch.cuda.device_count() if torch.cuda.is_available() else 0,
+        "mps": int(torch.backends.mps.is_available()),
     }
     if device == "auto":
-        device = next(kind for kind in ("cuda", "mps", "cpu") if present[kind])
-    kind = device.partition(":")[0]
-    if kind not in present or not (present[kind] or or_cpu):
+        device = next(kind for kind in ("cuda", "mps", "cpu") if n_devices[kind])
+    kind, colon, number = device.partition(":")
+    is_known = kind in n_devices and (number.isdecimal() if colon else True)
+    is_present = is_known and int(number or 0) < n_devices[kind]
+    if not is_known or not (is_present or or_cpu):
+        names = [f"{kind}:{i}" for kind, n in n_devices.items() for i in range(n)]
         raise ValueError(
             f"device={device!r} is not available; this machine has "
-            f"{[kind for kind in present if present[kind]]}. Pass one of these, or 'auto'."
+            f"{[name.removesuffix(':0') for name in names]}. Pass one of these, or 'auto'."
         )
-    return torch.device(device if present[kind] else "cpu")
+    return torch.device(device if is_present and kind != "cpu" else "cpu")

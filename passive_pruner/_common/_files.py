@@ -1,0 +1,54 @@
+"""Files that are there as a whole or not at all."""
+
+import os
+import uuid
+from contextlib import suppress
+
+
+def write_whole(path, content: bytes) -> None:
+    """Write a file, which nobody sees before it is complete and on the disk.
+
+    What was there stays until then, and stays if the disk is full. The new file has the mode that
+    the umask gives.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file; where it is a link, the file that the link points to.
+    content : bytes
+        All of it.
+    """
+    path = os.path.realpath(path)
+    folder, name = os.path.split(path)
+    aside = os.path.join(folder, f".{name}.{uuid.uuid4().hex}.tmp")
+    try:
+        try:
+            _write_then_name(folder, os.path.basename(aside), content)
+        except (AttributeError, OSError):  # another system, or a file system that cannot
+            with open(aside, "xb") as file:
+                _write(file, content)
+        os.replace(aside, path)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(aside)
+        raise
+
+
+def _write_then_name(folder, name, content):
+    """Write a file that gets its name at the end, so that nothing is left if the process is killed.
+
+    With a folder given, os.link follows the link of /proc to the file that has no name.
+    """
+    where = os.open(folder, os.O_RDONLY)
+    try:
+        with open(os.open(folder, os.O_TMPFILE | os.O_WRONLY, 0o666), "wb") as file:
+            _write(file, content)
+            os.link(f"/proc/self/fd/{file.fileno()}", name, dst_dir_fd=where)
+    finally:
+        os.close(where)
+
+
+def _write(file, content):
+    file.write(content)
+    file.flush()
+    os.fsync(file.fileno())
