@@ -179,6 +179,60 @@ def test_images_through_convolutions(digits):
         session(pipe, images, target_opset=15)
 
 
+def test_the_units_of_images_are_those_of_fit(digits):
+    """Bytes are scaled if and only if the encoder was fitted on bytes, in both worlds."""
+    images = (digits[0][:300] * 15.9).astype(np.uint8).reshape(-1, 8, 8)
+    floats = images.astype(np.float32)
+    architecture = Conv((8, 8, 1), channels=(4,), hidden_size=8)
+    encoder = small_encoder(architecture=architecture, max_steps=50)
+
+    encoder.fit(images)
+    for X in (images, floats / 255):
+        (codes,) = session(encoder, X).run(None, {"X": X})
+        assert_allclose(codes, encoder.transform(images), atol=1e-5)
+
+    encoder.fit(floats)
+    (codes,) = session(encoder, floats).run(None, {"X": floats})
+    assert_allclose(codes, encoder.transform(floats), atol=1e-4)
+    for use in (encoder.transform, lambda X: session(encoder, X)):
+        with pytest.raises(ValueError, match=r"bytes \(uint8\).*fitted on .*floats"):
+            use(images)
+
+    table = images.reshape(len(images), -1)
+    encoder = small_encoder().fit(table)
+    (codes,) = session(encoder, table).run(None, {"X": table})
+    assert_allclose(codes, encoder.transform(table), atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.int64])
+def test_large_offsets_keep_their_digits(dtype, cancer):
+    X = (1e9 + 100 * cancer[0][:, :6]).round().astype(dtype)
+    encoder = small_encoder().fit(X)
+    (codes,) = session(encoder, X).run(None, {"X": X})
+    assert_allclose(codes, encoder.transform(X), atol=1e-5)
+    assert np.ptp(codes, axis=0).max() > 0.01
+
+
+@pytest.mark.parametrize("width", [1, 3, 31])
+def test_inputs_of_another_width_are_refused(width, fitted_encoder, cancer):
+    X = np.resize(cancer[0], (9, width))
+    codes = fitted_encoder.transform(cancer[0])
+    remover = PassiveVariableRemover(criterion="variance").fit(codes)
+    pretrained = PretrainedEncoder(second_output="variance").fit(codes)
+    for model in (fitted_encoder, remover, pretrained, make_pipeline(fitted_encoder, remover)):
+        with pytest.raises(ValueError, match=rf"have {width} columns, but it was fitted on"):
+            session(model, X)
+    frame = pd.DataFrame(X).add_prefix("x")
+    with pytest.raises(ValueError, match=rf"have {width} columns, but it was fitted on 30"):
+        session(fitted_encoder, frame)
+
+
+def test_text_is_refused(fitted_encoder):
+    for X in (np.array([["a"] * 30]), pd.DataFrame({"kind": ["a"]})):
+        with pytest.raises(ValueError, match=r"takes numbers, but the ONNX input '\w+' is text"):
+            session(fitted_encoder, X)
+
+
 def batch_normalised(n_inputs, n_components, n_outputs):
     encoder = nn.Sequential(
         nn.Linear(n_inputs, 16), nn.BatchNorm1d(16), nn.Dropout(), nn.Linear(16, 2 * n_components)
@@ -229,6 +283,16 @@ def test_a_pretrained_torch_module(cancer):
     assert module.body.training
 
 
+def test_a_graph_has_the_weights_that_fit_saw(cancer):
+    X = cancer[0]
+    module = nn.Linear(30, 6)
+    encoder = PretrainedEncoder(module).fit(X)
+    with torch.no_grad():
+        module.weight.mul_(2)
+    (codes,) = session(encoder, X).run(None, {"X": X})
+    assert_allclose(codes, encoder.transform(X), atol=1e-5)
+
+
 @pytest.fixture
 def their_file(fitted_encoder, cancer, tmp_path):
     path = tmp_path / "theirs.onnx"
@@ -259,9 +323,17 @@ def test_pretrained_encoders_that_have_no_graph(their_file, cancer):
     encoder = PretrainedEncoder(lambda x: (x, x - 9)).fit(X)
     with pytest.raises(ValueError, match="Cannot convert encode=<function"):
         session(encoder, X)
+    script = their_file.with_suffix(".pt")
+    with pytest.warns(DeprecationWarning, match=r"torch\.jit"):
+        torch.jit.trace(nn.Linear(30, 6), torch.zeros(2, 30)).save(script)
+    with pytest.raises(ValueError, match="Cannot convert the TorchScript file"):
+        session(PretrainedEncoder(script).fit(X), X)
+    encoder = PretrainedEncoder(their_file, second_output="variance").fit(X)
     model = onnx.load(their_file)
     model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 4
     onnx.save(model, their_file)
+    with pytest.raises(ValueError, match="has changed since"):
+        session(encoder, X)
     encoder = PretrainedEncoder(their_file, second_output="variance").fit(X)
     with pytest.raises(ValueError, match="exported for batches of 4 rows"):
         session(encoder, X)

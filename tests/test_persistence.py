@@ -3,6 +3,7 @@
 import io
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import warnings
@@ -20,6 +21,7 @@ import torch
 from conftest import small_encoder
 from numpy.testing import assert_array_equal
 from safetensors import SafetensorError
+from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_digits
 from sklearn.exceptions import InconsistentVersionWarning, NotFittedError
 from sklearn.linear_model import LogisticRegression
@@ -29,6 +31,8 @@ from skops.io.exceptions import UntrustedTypesFoundException
 from torch import nn
 
 from passive_pruner import PassiveVariableRemover, PretrainedEncoder, trusted_types
+from passive_pruner._common._files import write_whole
+from passive_pruner.explore.__main__ import load_model
 from passive_pruner.vae import (
     DIPVAE,
     MLP,
@@ -338,6 +342,83 @@ def test_damaged_weights_and_other_files_are_refused(pipelines, tmp_path):
     path.write_bytes(pickle.dumps(encoder))
     with pytest.raises(SafetensorError):
         encoder.load_weights(path)
+
+
+def test_numbers_of_another_kind_and_a_broken_checksum_are_refused(pipelines, tmp_path):
+    encoder, path = pipelines["FromFactory"][0], tmp_path / "weights.safetensors"
+    tensors = {name: torch.from_numpy(value.copy()) for name, value in encoder.weights_.items()}
+    count = next(name for name, value in tensors.items() if not value.is_floating_point())
+    for name, dtype in (("encoder.0.bias", torch.int64), ("encoder.0.bias", torch.bool),
+                        (count, torch.float32)):  # fmt: skip
+        safetensors.torch.save_file({**tensors, name: tensors[name].to(dtype)}, path)
+        with pytest.raises(ValueError, match=f"{name} has numbers of type .* instead of"):
+            encoder.load_weights(path)
+    safetensors.torch.save_file(tensors, path, metadata={"passive_pruner_checksum": "abc"})
+    with pytest.raises(ValueError, match="'passive_pruner_checksum' must be a number, got 'abc'"):
+        encoder.load_weights(path)
+
+
+def test_a_disk_that_fails_leaves_the_former_file_and_nothing_else(tmp_path, monkeypatch):
+    path = tmp_path / "weights.safetensors"
+    write_whole(path, b"former")
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_whole(path, b"new")
+    assert path.read_bytes() == b"former"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.skipif(not hasattr(os, "O_TMPFILE"), reason="files without a name are of Linux")
+def test_a_process_that_is_killed_leaves_the_former_file_and_nothing_else(tmp_path):
+    path = tmp_path / "weights.safetensors"
+    write_whole(path, b"former")
+    code = (
+        "import os, signal\n"
+        "from passive_pruner._common._files import write_whole\n"
+        "os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)\n"
+        f"write_whole({str(path)!r}, b'new')"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -signal.SIGKILL
+    assert path.read_bytes() == b"former"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("without_name", [True, False])
+def test_files_have_the_mode_of_the_umask_and_links_stay(without_name, tmp_path, monkeypatch):
+    if not without_name:  # as on other systems
+        monkeypatch.delattr(os, "O_TMPFILE", raising=False)
+    before = os.umask(0o027)
+    try:
+        (tmp_path / "link").symlink_to(tmp_path / "file")
+        for content in (b"first", b"second"):
+            write_whole(tmp_path / "link", content)
+            assert (tmp_path / "file").read_bytes() == content
+    finally:
+        os.umask(before)
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o640
+    assert (tmp_path / "link").is_symlink()
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_the_command_of_the_explorer_runs_no_model_file(nested, digits, tmp_path):
+    """A TorchScript file beside a skops file is a program of whoever made both."""
+    path = tmp_path / "encoder.pt"
+    with pytest.warns(DeprecationWarning, match=r"torch\.jit"):
+        torch.jit.script(nn.Linear(64, 8)).save(path)
+    model = make_pipeline(PretrainedEncoder(str(path)), PassiveVariableRemover(threshold=0))
+    if nested:
+        model = ColumnTransformer([("all", model, list(range(64)))])
+    skops.io.dump(model.fit(digits[0]), tmp_path / "model.skops")
+    with pytest.raises(ValueError, match="would open and run the model file"):
+        load_model(tmp_path / "model.skops")
+    model = make_pipeline(PretrainedEncoder(), PassiveVariableRemover(threshold=0))
+    skops.io.dump(model.fit(-digits[0]), tmp_path / "model.skops")
+    load_model(tmp_path / "model.skops")
 
 
 @pytest.mark.parametrize("method", ["save_weights", "load_weights"])
