@@ -6,23 +6,18 @@ from numbers import Integral
 
 import numpy as np
 import torch
-from scipy.special import ndtri
-from scipy.stats import qmc
 from sklearn.base import clone
 from sklearn.utils import check_scalar
 from sklearn.utils.validation import check_array, check_is_fitted
 
 from passive_pruner._common._base import BaseEncoder
-from passive_pruner._common._draws import row_keys, uniform_numbers
+from passive_pruner._common._draws import elbo_noise, row_keys
 from passive_pruner._common._rows import Rows, byte_divisor, flat_images
 from passive_pruner._common._state import pack_fitted, unpack_fitted
 from passive_pruner._common._validation import plain_array, seed_from, validate_numeric
 from passive_pruner._common._weights import read_weights, write_weights
 from passive_pruner.vae._network import VAE, Blueprint, resolve_device
 from passive_pruner.vae._random import LocalDraws, plain_torch
-
-# Points at which the expectation in the ELBO of a row is taken, half of them mirror images.
-ELBO_POINTS = 32
 
 
 class FittedVAE(BaseEncoder):
@@ -481,27 +476,6 @@ def _chunks(X, network):
     device = next(network.parameters()).device
     for chunk, rows in X.chunks():
         yield chunk, rows, torch.from_numpy(rows).to(device)
-
-
-def elbo_noise(keys: np.ndarray, n_components: int) -> np.ndarray:
-    """Make the standard normal points at which the ELBO of each row is taken.
-
-    Parameters
-    ----------
-    keys : ndarray of shape (n_samples, 2), uint64
-        Keys of the rows.
-    n_components : int
-        Number of latent variables.
-
-    Returns
-    -------
-    noise : ndarray of shape (32, n_samples, n_components), float64
-    """
-    sobol = qmc.Sobol(n_components, rng=np.random.default_rng(0)).random(ELBO_POINTS // 2)
-    shift = uniform_numbers(keys, n_components)
-    uniform = sobol[:, np.newaxis] + shift
-    half = ndtri(np.clip(uniform % 1, 1e-12, 1 - 1e-12))
-    return np.concatenate([half, -half])
 
 
 def _numbers(keep, n_components):

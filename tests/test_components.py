@@ -6,8 +6,7 @@ import torch
 from conftest import small_encoder
 from sklearn.base import clone
 
-from passive_pruner._common._draws import row_keys
-from passive_pruner._fitted import elbo_noise
+from passive_pruner._common._draws import elbo_noise, row_keys
 from passive_pruner.vae import MLP, BetaVAE, Codes, Gaussian
 from passive_pruner.vae._network import LOG_VARIANCE_BOUND, VAE
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from passive_pruner.training._discriminator import Discriminator
 from passive_pruner.training._fast import FastStep, is_known
-from passive_pruner.training._training import Loss
+from passive_pruner.training._loss import Loss
 from passive_pruner.vae import (
     DIPVAE,
     MLP,

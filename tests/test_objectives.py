@@ -15,7 +15,7 @@ from passive_pruner.exceptions import DivergenceWarning, ScheduleWarning
 from passive_pruner.metrics import gaussian_total_correlation
 from passive_pruner.regime import LatentMoments
 from passive_pruner.training._discriminator import Discriminator, discriminator_loss, permute_codes
-from passive_pruner.training._training import Loss, regularizer_weight
+from passive_pruner.training._loss import Loss, regularizer_weight
 from passive_pruner.vae import (
     DIPVAE,
     AnnealedVAE,
@@ -24,10 +24,10 @@ from passive_pruner.vae import (
     Codes,
     FactorVAE,
     Objective,
-    _objectives,
+    _objective,
     kl_per_variable,
 )
-from passive_pruner.vae._objectives import kl_divergence, minibatch_total_correlation
+from passive_pruner.vae._objective import kl_divergence, minibatch_total_correlation
 
 DATA = Path(__file__).parent / "data"
 
@@ -159,7 +159,7 @@ def test_total_correlation_of_few_pairs_at_a_time_is_the_same(codes, monkeypatch
     inputs = [value.clone().requires_grad_() for value in codes[:3]]
     at_once = minibatch_total_correlation(*inputs)
     gradient = torch.autograd.grad(at_once, inputs)
-    monkeypatch.setattr(_objectives, "PAIRWISE_ELEMENTS", 5 * inputs[0].numel())
+    monkeypatch.setattr(_objective, "PAIRWISE_ELEMENTS", 5 * inputs[0].numel())
     in_chunks = minibatch_total_correlation(*inputs)
     torch.testing.assert_close(in_chunks, at_once)
     torch.testing.assert_close(torch.autograd.grad(in_chunks, inputs), gradient)

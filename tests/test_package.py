@@ -31,7 +31,8 @@ MAY_IMPORT = {
     "_runtimes": {"vae"},
     "_pretrained": {"_common", "_runtimes"},
     "_fitted": {"_common", "vae"},
-    "_encoder": {"_common", "_fitted", "exceptions", "regime", "training", "vae"},
+    "_trained": {"_common", "_fitted", "exceptions", "regime", "training", "vae"},
+    "_encoder": {"_common", "_trained", "exceptions", "training", "vae"},
     "_pipeline": {"_common", "_encoder", "_remover"},
 }
 WITHOUT_TORCH = {"exceptions", "regime", "_common", "metrics", "datasets", "_remover"}

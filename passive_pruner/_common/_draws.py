@@ -10,6 +10,8 @@ from hashlib import blake2b
 import numpy as np
 from scipy.special import ndtri
 
+# Points at which the expectation in the ELBO of a row is taken, half of them mirror images.
+ELBO_POINTS = 32
 # Numbers that are made at a time: the arrays that they pass through stay in the cache.
 _BLOCK = 2**15
 
@@ -121,6 +123,29 @@ def normal_numbers(keys: np.ndarray, n_numbers: int, seed: int = 0) -> np.ndarra
         rows = slice(start, start + size)
         numbers[rows] = ndtri(uniform_numbers(keys[rows], n_numbers, seed))
     return numbers
+
+
+def elbo_noise(keys: np.ndarray, n_components: int) -> np.ndarray:
+    """Make the standard normal points at which the ELBO of each row is taken.
+
+    Parameters
+    ----------
+    keys : ndarray of shape (n_samples, 2), uint64
+        Keys of the rows.
+    n_components : int
+        Number of latent variables.
+
+    Returns
+    -------
+    noise : ndarray of shape (32, n_samples, n_components), float64
+    """
+    from scipy.stats import qmc  # takes as long to import as all else here
+
+    sobol = qmc.Sobol(n_components, rng=np.random.default_rng(0)).random(ELBO_POINTS // 2)
+    shift = uniform_numbers(keys, n_components)
+    uniform = sobol[:, np.newaxis] + shift
+    half = ndtri(np.clip(uniform % 1, 1e-12, 1 - 1e-12))
+    return np.concatenate([half, -half])
 
 
 def _mix(x: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ and the terms of other objectives and likelihoods, which see only the small tens
 the network.
 
 :class:`FastStep` changes no result beyond rounding: the plain path through
-:class:`~passive_pruner.training._training.Loss` is its reference.
+:class:`~passive_pruner.training._loss.Loss` is its reference.
 """
 
 import math

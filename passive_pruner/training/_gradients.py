@@ -10,14 +10,8 @@ from typing import Any
 
 import torch
 
-from passive_pruner.vae._objectives import (
-    DIPVAE,
-    AnnealedVAE,
-    BetaTCVAE,
-    BetaVAE,
-    kl_divergence,
-    pairwise_blocks,
-)
+from passive_pruner.vae._objective import kl_divergence, pairwise_blocks
+from passive_pruner.vae._objectives import DIPVAE, AnnealedVAE, BetaTCVAE, BetaVAE
 
 
 def beta_vae(objective: BetaVAE, codes: SimpleNamespace, step: int):

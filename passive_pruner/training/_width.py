@@ -7,7 +7,7 @@ import torch
 
 from passive_pruner._common._rows import Rows
 from passive_pruner.vae._network import VAE
-from passive_pruner.vae._objectives import kl_per_variable
+from passive_pruner.vae._objective import kl_per_variable
 
 # The search starts from this width, or from the number of columns if that is smaller.
 START_WIDTH = 64

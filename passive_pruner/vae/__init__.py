@@ -3,16 +3,8 @@
 from passive_pruner.vae._architectures import MLP, Architecture, Conv, FromFactory
 from passive_pruner.vae._likelihoods import Likelihood, LikelihoodModule, Mixed, _names
 from passive_pruner.vae._likelihoods._names import *  # noqa: F403 (each is in its __all__)
-from passive_pruner.vae._objectives import (
-    DIPVAE,
-    AnnealedVAE,
-    BetaTCVAE,
-    BetaVAE,
-    Codes,
-    FactorVAE,
-    Objective,
-    kl_per_variable,
-)
+from passive_pruner.vae._objective import Codes, Objective, kl_per_variable
+from passive_pruner.vae._objectives import DIPVAE, AnnealedVAE, BetaTCVAE, BetaVAE, FactorVAE
 
 __all__ = [
     "DIPVAE",

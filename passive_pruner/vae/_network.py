@@ -9,7 +9,7 @@ from torch import nn
 from passive_pruner.vae._architectures import MLP, Architecture, Conv
 from passive_pruner.vae._likelihoods import Likelihood, LikelihoodModule
 from passive_pruner.vae._likelihoods._base import clamp
-from passive_pruner.vae._objectives import kl_per_variable
+from passive_pruner.vae._objective import kl_per_variable
 from passive_pruner.vae._random import LocalDraws
 
 # exp(20) is 5e8 and exp(-20) is 2e-9: inside, the exponential, its inverse and their products

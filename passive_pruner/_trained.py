@@ -1,0 +1,226 @@
+"""How the network of a VAEEncoder comes to be: from components and data to fitted weights."""
+
+import numpy as np
+
+from passive_pruner._common._validation import seed_from
+from passive_pruner._common._warnings import warn_user
+from passive_pruner._fitted import FittedVAE
+from passive_pruner.exceptions import CollapseWarning, PrecisionWarning, ScheduleWarning
+from passive_pruner.regime import LatentMoments
+from passive_pruner.regime import variance as variance_criterion
+from passive_pruner.training._distributed import n_processes
+from passive_pruner.training._training import Training
+from passive_pruner.training._width import find_width
+from passive_pruner.vae import MLP, BetaVAE
+from passive_pruner.vae._likelihoods import LIKELIHOODS
+from passive_pruner.vae._network import resolve_device
+from passive_pruner.vae._random import plain_torch
+
+# Rows that the start values of a likelihood are taken from, and that a collapse is looked for in.
+# Sparse data is written out densely for the first.
+MAX_STATISTICS_ROWS = 2048
+
+
+class TrainedVAE(FittedVAE):
+    """Base class of :class:`VAEEncoder`: what `fit` and `partial_fit` are made of."""
+
+    def _settle(self, X, *, continued):
+        """Take over the components, or refuse what cannot change, and return the seed."""
+        if continued:
+            self._refuse_changes()
+        else:
+            self.architecture_ = (self.architecture or MLP()).validated()
+            self.allow_missing_ = self.allow_missing
+            for name in ("variable_numbers_", "training_state_"):
+                vars(self).pop(name, None)  # of an encoder that was pruned, or of earlier passes
+        self.objective_ = (self.objective or BetaVAE()).validated()
+        # Without the number of steps every call that continues would repeat the same draws.
+        return seed_from(self.random_state) + (self.n_steps_ if continued else 0)
+
+    def _refuse_changes(self):
+        """Name a parameter that a fitted network cannot follow."""
+        architecture = (self.architecture or MLP()).validated()
+        names = getattr(self, "feature_names_in_", None)
+        likelihood = self._new_likelihood().resolve(self.n_features_in_, names)
+        changed = {
+            "n_components": self.n_components not in ("auto", self.n_components_),
+            "architecture": not architecture.equals(self.architecture_),
+            "likelihood": not likelihood.equals(self.likelihood_),
+            "allow_missing": self.allow_missing != self.allow_missing_,
+        }
+        for name in (name for name, is_changed in changed.items() if is_changed):
+            fitted = getattr(self, f"{name}_")
+            raise ValueError(
+                f"{name}={getattr(self, name)!r} differs from {fitted!r}, with which the network "
+                "was made that training goes on with. Set it back, or fit anew: fit with "
+                "warm_start=False."
+            )
+
+    def _new_likelihood(self):
+        likelihood = "gaussian" if self.likelihood is None else self.likelihood
+        if isinstance(likelihood, str):
+            likelihood = LIKELIHOODS[likelihood]()
+        return likelihood.validated()
+
+    def _table(self, X, *, reset, **kwargs):
+        """Read training data, learn its units if `reset`, and look at every row once."""
+        shape = tuple(getattr(X, "shape", ()))
+        table = self._read(X, reset=reset, **kwargs)
+        if reset:
+            self.feature_shape_ = shape[1:] if len(shape) > 2 else (self.n_features_in_,)
+            names = getattr(self, "feature_names_in_", None)
+            self.likelihood_ = self._new_likelihood().resolve(self.n_features_in_, names)
+            table = self._centred(table)
+        for chunk, rows in table.chunks():
+            if np.isinf(rows).any():
+                self._raise_not_finite(rows, chunk.start)
+            self.likelihood_.check_data(rows)
+        return table.as_float32()
+
+    def _centred(self, table):
+        """Learn `origin_` where float32 would not tell the values of a column apart."""
+        is_lost, mean = table.lost_columns()
+        if not is_lost.any():
+            return table
+        shiftable = self.likelihood_.shiftable(self.n_features_in_)
+        if (is_lost & ~shiftable).any():
+            columns = self._column_names(np.flatnonzero(is_lost & ~shiftable))
+            warn_user(
+                f"The values of the columns {columns} are so large beside their spread that "
+                "float32 cannot tell them apart, and their likelihood has a fixed origin. Subtract "
+                "a constant from them, or choose likelihood='gaussian' for them.",
+                PrecisionWarning,
+            )
+        self.origin_ = np.where(is_lost & shiftable, mean, 0.0)
+        return table.with_origin(self.origin_)
+
+    def _read_block(self, block):
+        X = block.compute()
+        return self._table(X, reset=False) if X.shape[0] else None
+
+    def _count_components(self, table, rows, eval_rows, seed):
+        """Set `n_components_`, which "auto" finds by training."""
+        self.n_components_ = self.n_components
+        if self.n_components != "auto":
+            return
+        if n_processes() > 1:
+            raise ValueError(
+                "n_components='auto' is found on the rows of one process, and another process may "
+                "find another number. Fit on a sample before the process group is made, and give "
+                "the n_components_ that it finds."
+            )
+
+        def train(width, n_steps):
+            self.n_components_ = width
+            network = self._new_network(table, seed)
+            training = self._training(network, table, rows, eval_rows, seed, n_steps=n_steps)
+            # Half a search is no search: an interrupted one ends the fit.
+            training.keeps_interrupted = False
+            training.run()
+            return network, training.history[-1]["step"]
+
+        with plain_torch(grad=True):
+            self.n_components_ = find_width(
+                train, table, self.n_features_in_, max_steps=self.max_steps, seed=seed
+            )
+
+    def _new_network(self, table, seed):
+        statistics = table.draw(MAX_STATISTICS_ROWS, np.random.default_rng(seed))
+        return self._blueprint().build(statistics[:], seed)
+
+    def _training(self, network, table, rows, eval_rows, seed, *, n_steps, **kwargs):
+        """Prepare a run of training with the parameters of the encoder."""
+        return Training(
+            network,
+            self.objective_,
+            table,
+            rows=rows,
+            eval_rows=eval_rows,
+            n_steps=n_steps,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            kl_warmup_steps=self.kl_warmup_steps,
+            device=resolve_device(self.device),
+            tol=self.tol,
+            seed=seed,
+            is_mlp=type(self.architecture_) is MLP,
+            is_own=self._blueprint().is_own,
+            **{"patience": self.n_iter_no_change if self.early_stopping else None, **kwargs},
+        )
+
+    def _train(self, table, rows, eval_rows, seed, *, continued, task, one_pass=False):
+        first_step = self.n_steps_ if continued else 0
+        n_steps = -(-len(table) // self.batch_size) if one_pass else self.max_steps
+        if not one_pass:
+            self._compare_schedules(first_step + n_steps)
+
+        def end_epoch(history):
+            return task.end_epoch(
+                lambda: {
+                    "weights_": network.weights(),
+                    "history_": list(history),
+                    "n_iter_": len(history),
+                    "n_steps_": history[-1]["step"],
+                    "best_epoch_": history[-1]["epoch"],
+                }
+            )
+
+        with plain_torch(grad=True):
+            if continued:
+                network = self._blueprint().load(self.weights_)
+            else:
+                network = self._new_network(table, seed)
+            training = self._training(
+                network,
+                table,
+                rows,
+                eval_rows,
+                seed,
+                n_steps=n_steps,
+                verbose=bool(self.verbose),
+                first_step=first_step,
+                history=list(self.history_) if continued else [],
+                state=getattr(self, "training_state_", None) if one_pass else None,
+                on_epoch_begin=task.begin_epoch,
+                on_epoch=end_epoch,
+                **({"patience": None} if one_pass else {}),
+            )
+            training.run()
+        self.weights_ = network.weights()
+        self._freeze()
+        self.history_ = training.history
+        self.n_iter_ = len(self.history_)
+        self.n_steps_ = self.history_[-1]["step"]
+        self.best_epoch_ = training.best_epoch
+        vars(self).pop("training_state_", None)
+        if one_pass and training.state is not None:
+            self.training_state_ = training.state
+
+    def _compare_schedules(self, n_steps):
+        """Warn where training cannot reach the end of a schedule."""
+        if self.kl_warmup_steps >= n_steps:
+            warn_user(
+                f"kl_warmup_steps={self.kl_warmup_steps} is not below the {n_steps} gradient steps "
+                "that training may take, so the regulariser never has full weight and another "
+                "objective is trained. Lower it, or raise max_steps.",
+                ScheduleWarning,
+            )
+        if self.objective_.schedule_steps() > n_steps:
+            warn_user(
+                f"The schedule of {self.objective_!r} ends after "
+                f"{self.objective_.schedule_steps()} gradient steps, but training takes at most "
+                f"{n_steps}. Shorten it, or raise max_steps.",
+                ScheduleWarning,
+            )
+
+    def _warn_if_collapsed(self, table, rng):
+        posterior = self._posterior(table.draw(MAX_STATISTICS_ROWS, rng))
+        moments = LatentMoments.from_batch(*posterior)
+        if (variance_criterion(moments, 0.1) == "passive").all():
+            warn_user(
+                f"All {self.n_components_} latent variables are passive: the codes carry no "
+                "information. Scale the columns of X (StandardScaler), raise max_steps, lower the "
+                "weight of the KL divergence in `objective`, or choose a likelihood that fits the "
+                "data.",
+                CollapseWarning,
+            )

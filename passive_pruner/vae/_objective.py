@@ -1,0 +1,190 @@
+"""What all objectives have in common: their base class, divergences and total correlations."""
+
+from abc import ABC, abstractmethod
+from inspect import signature
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from passive_pruner.vae._component import Component
+
+# Elements of a tensor over all pairs of rows that exist at a time: half a MB in float32, because a
+# dozen operations pass over it, and the second-level cache of a processor holds that much.
+PAIRWISE_ELEMENTS = 2**17
+
+
+def kl_per_variable(mean: torch.Tensor, log_variance: torch.Tensor) -> torch.Tensor:
+    r"""KL divergence of every posterior from the standard normal prior, in nats.
+
+    .. math:: \tfrac12 (\mu^2 + \sigma^2 - 1 - \ln \sigma^2)
+
+    Kingma and Welling (2014), "Auto-Encoding Variational Bayes", arXiv 1312.6114, appendix B.
+
+    Parameters
+    ----------
+    mean, log_variance : Tensor of shape (batch, n_components)
+
+    Returns
+    -------
+    kl : Tensor of shape (batch, n_components)
+    """
+    return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)
+
+
+def kl_divergence(mean: torch.Tensor, log_variance: torch.Tensor) -> torch.Tensor:
+    """KL divergence summed over variables and averaged over the batch, in nats; scalar."""
+    return kl_per_variable(mean, log_variance).sum(dim=1).mean()
+
+
+def minibatch_total_correlation(
+    mean: torch.Tensor, log_variance: torch.Tensor, sample: torch.Tensor
+) -> torch.Tensor:
+    r"""Total correlation of the aggregate posterior, up to a constant, from one batch.
+
+    With :math:`q(z) \approx \frac1M \sum_i q(z | x_i)` over the M rows of the batch,
+
+    .. math::
+        \mathrm{E}_j \Bigl[ \ln \sum_i \prod_l q(z_{jl} | x_i)
+        - \sum_l \ln \sum_i q(z_{jl} | x_i) \Bigr]
+
+    is the total correlation of the d variables less :math:`(d - 1) \ln M`, which has no gradient.
+
+    Parameters
+    ----------
+    mean, log_variance, sample : Tensor of shape (batch, n_components)
+
+    Returns
+    -------
+    total_correlation : Tensor, scalar
+    """
+    # Indexed [l, j, i], so that every operation runs along memory.
+    mu, v = mean.T.contiguous()[:, None], log_variance.T.contiguous()[:, None]
+    precision, log_norm = torch.exp(-v), -0.5 * v
+
+    def log_ratio(z):
+        # ln q(z_jl | x_i) without -ln(2 pi) / 2: it is in both terms d times.
+        distance = z - mu
+        log_density = torch.addcmul(log_norm, distance, distance * precision, value=-0.5)
+        joint = log_density.sum(dim=0).logsumexp(dim=1)
+        return joint - log_density.logsumexp(dim=2).sum(dim=0)
+
+    return torch.cat([log_ratio(z) for z in pairwise_blocks(sample)]).mean()
+
+
+def pairwise_blocks(sample: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Split draws into blocks of rows that are compared with all rows at a time.
+
+    Parameters
+    ----------
+    sample : Tensor of shape (batch, n_components)
+
+    Returns
+    -------
+    blocks : tuple of Tensor of shape (n_components, n_rows_of_block, 1)
+    """
+    return sample.T[..., None].split(max(1, PAIRWISE_ELEMENTS // sample.numel()), dim=1)
+
+
+class Codes(NamedTuple):
+    """Posterior of a batch, and one draw from it.
+
+    Attributes
+    ----------
+    mean, log_variance : Tensor of shape (batch, n_components)
+        Posterior of the batch.
+    sample : Tensor of shape (batch, n_components)
+        One draw from that posterior.
+    discriminator_logits : Tensor of shape (batch, 2) or None
+        What the module of :meth:`Objective.build_discriminator` says of `sample`.
+    """
+
+    mean: torch.Tensor
+    log_variance: torch.Tensor
+    sample: torch.Tensor
+    discriminator_logits: torch.Tensor | None = None
+
+
+class Objective(Component, ABC):
+    """Base class of objectives: implement :meth:`regularizer`.
+
+    Training minimises the negative log-likelihood plus the regulariser, both in nats and averaged
+    over the rows of a batch. The other methods are optional.
+    """
+
+    def validated(self):
+        """Return a copy whose parameters have been checked.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is outside its documented range.
+        TypeError
+            If :meth:`regularizer` takes the posterior as several arguments.
+        """
+        if "log_variance" in signature(self.regularizer).parameters:
+            raise TypeError(
+                f"{type(self).__name__}.regularizer takes mean and log_variance, but is called as "
+                "regularizer(codes, step=step), with a named tuple of mean, log_variance, sample "
+                "and discriminator_logits."
+            )
+        return super().validated()
+
+    @abstractmethod
+    def regularizer(self, codes: Codes, *, step: int = 0) -> torch.Tensor:
+        """Everything that is minimised besides the negative log-likelihood.
+
+        Parameters
+        ----------
+        codes : Codes
+            Named tuple of `mean`, `log_variance`, `sample` and `discriminator_logits`.
+        step : int, default=0
+            Number of gradient steps done before this one, for schedules.
+
+        Returns
+        -------
+        regularizer : Tensor, scalar
+            In nats, averaged over the batch, the KL divergence included.
+        """
+
+    def parts(self, codes: Codes, *, step: int = 0) -> dict[str, Any]:
+        """Quantities that the regulariser is made of, for the records of the history.
+
+        Called once per epoch on the evaluation rows, never in a gradient step.
+
+        Parameters
+        ----------
+        codes : Codes
+            As in :meth:`regularizer`.
+        step : int, default=0
+            Number of gradient steps done.
+
+        Returns
+        -------
+        parts : dict of str to float or scalar Tensor
+            By names that the history does not use already; "kl" is there for every objective.
+        """
+        return {}
+
+    def schedule_steps(self) -> int:
+        """Gradient step at which the schedules of the objective end; 0 without any."""
+        return 0
+
+    def build_discriminator(self, n_components: int) -> nn.Module | None:
+        """Make the network that tells codes from permuted codes, if the objective needs one.
+
+        It is trained beside the autoencoder, by an optimiser of its own, and is not part of the
+        fitted model.
+
+        Parameters
+        ----------
+        n_components : int
+            Number of latent variables.
+
+        Returns
+        -------
+        discriminator : torch.nn.Module or None
+            Maps (batch, n_components) to (batch, 2), the logits of "a code" and "codes of several
+            rows mixed".
+        """
+        return None
