@@ -1,7 +1,7 @@
 """Encode and prune rows that are never in one place: dask blocks on two worker processes.
 
 The rows are made block by block on the workers, from five factors; the encoder has 12 variables.
-``python -m examples.dask_pipeline``
+``python examples/dask_pipeline.py``
 """
 
 import dask.array as da

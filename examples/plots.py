@@ -37,6 +37,7 @@ def main(folder="plots"):
         ("cancer", cancer.data, cancer.target, StandardScaler(), None),
         ("digits", digits.data / 16, digits.target, "passthrough", (8, 8)),
     ):
+        print(f"{name}: training one pipeline, then 3 folds of 7 thresholds ...", flush=True)
         pipe = Pipeline(
             [
                 ("scale", scaler),

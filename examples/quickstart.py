@@ -2,14 +2,15 @@
 
 Prints, per data set: the report of the latent variables, the total correlation of mean and
 sampled codes with and without the passive ones, the accuracy of the pipeline with and without
-pruning, and a grid over thresholds that does not train the VAE again.
+pruning, and a grid over thresholds that does not train the VAE again. Takes a minute or two on two
+cores, and says what it is at. Everything it caches is removed at the end.
 """
 
 from tempfile import TemporaryDirectory
+from time import perf_counter
 from unittest.mock import patch
 
 import numpy as np
-import pandas as pd
 from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, train_test_split
@@ -18,13 +19,17 @@ from sklearn.preprocessing import StandardScaler
 
 from passive_pruner import PassiveVariableRemover, VAEEncoder
 from passive_pruner.metrics import gaussian_total_correlation
-from passive_pruner.regime import LatentMoments, report
+from passive_pruner.regime import report
 
+# Of the evidence that `report` has, what fits a terminal.
+COLUMNS = [
+    "type", "variance_of_mean", "mean_of_variance", "kl",
+    "max_correlation_mean", "max_correlation_sampled", "active_share",
+]  # fmt: skip
 THRESHOLDS = [0, 0.02, 0.05, 0.1, 0.2]
 
 
 def main():
-    pd.set_option("display.width", 200, "display.max_columns", None)
     for name, load in (("breast cancer", load_breast_cancer), ("digits", load_digits)):
         X, y = load(return_X_y=True)
         with TemporaryDirectory() as cache:
@@ -33,6 +38,8 @@ def main():
 
 def show(name, X_train, X_test, y_train, y_test, cache):
     print(f"\n=== {name}: {len(X_train)} rows of {X_train.shape[1]} columns for training ===\n")
+    print("Training the pipeline once ...", flush=True)
+    start = perf_counter()
     pipe = Pipeline(
         [
             ("scale", StandardScaler()),
@@ -42,10 +49,10 @@ def show(name, X_train, X_test, y_train, y_test, cache):
         ],
         memory=cache,
     ).fit(X_train, y_train)
+    print(f"took {perf_counter() - start:.0f} s\n")
     types = pipe["prune"].variable_types_
-    posterior = pipe["enc"].posterior(pipe["scale"].transform(X_train))
-    moments = LatentMoments.from_batch(*posterior)
-    print(report(moments, types).round(3).to_string())
+    moments = pipe["enc"].moments(pipe["scale"].transform(X_train))
+    print(report(moments, types)[COLUMNS].round(3).to_string())
 
     passive = types == "passive"
     print(f"\n{passive.sum()} of {len(passive)} variables are passive.")
@@ -72,13 +79,18 @@ def show(name, X_train, X_test, y_train, y_test, cache):
         ]
         print(f"{label:<34}{accuracy[0]:>16.3f}{accuracy[1]:>23.3f}")
 
+    print(f"\nSearching {len(THRESHOLDS)} thresholds in 3 folds ...", flush=True)
+    start = perf_counter()
     grid = GridSearchCV(pipe, {"prune__threshold": THRESHOLDS}, cv=3)
     with (
         TemporaryDirectory() as empty,
         patch.object(VAEEncoder, "fit", autospec=True, side_effect=VAEEncoder.fit) as fit,
     ):
         grid.set_params(estimator__memory=empty).fit(X_train, y_train)
-    print(f"\n{len(THRESHOLDS)} thresholds x 3 folds took {fit.call_count} fits of the VAE:")
+    print(
+        f"{len(THRESHOLDS)} thresholds x 3 folds took {fit.call_count} fits of the VAE and "
+        f"{perf_counter() - start:.0f} s:"
+    )
     for threshold, score in zip(THRESHOLDS, grid.cv_results_["mean_test_score"], strict=True):
         print(f"  threshold {threshold:<5} cross-validated accuracy {score:.3f}")
     print(

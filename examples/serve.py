@@ -7,22 +7,27 @@
 
 `POST /predict` takes ``{"rows": [[...], ...]}``, up to 1000 rows of numbers, and answers with a
 label and the probabilities of all classes for each row. Anything else gets status 422 and the
-reason.
+reason; a body that is too long gets 413, one that does not come 408. Behind a proxy that ends TLS,
+asks who is calling, and closes connections on which nothing is ever asked.
 """
 
 import argparse
+import asyncio
 from typing import Annotated
 
 import numpy as np
 import onnxruntime
 import uvicorn
-from fastapi import FastAPI
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import Depends, FastAPI, HTTPException, Request
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 # Far beyond any measurement in the training data, and far from the end of float32.
 LIMIT = 1e6
+MAX_ROWS = 1000
+# Bytes of a number in JSON, with 17 digits, sign, exponent, comma and a space.
+NUMBER_BYTES = 26
+# Seconds in which a body must have arrived.
+BODY_SECONDS = 10
 
 
 def train(path):
@@ -57,21 +62,34 @@ def make_app(path):
     Number = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-LIMIT, le=LIMIT)]
     Row = Annotated[list[Number], Field(min_length=n_features, max_length=n_features)]
 
-    class Request(BaseModel):
+    class Question(BaseModel):
         model_config = ConfigDict(extra="forbid")
-        rows: Annotated[list[Row], Field(min_length=1, max_length=1000)]
+        rows: Annotated[list[Row], Field(min_length=1, max_length=MAX_ROWS)]
 
-    class Response(BaseModel):
+    class Answer(BaseModel):
         labels: list[int]
         probabilities: list[list[float]]
 
-    app = FastAPI(title="passive_pruner pipeline")
+    max_bytes = MAX_ROWS * (n_features + 1) * NUMBER_BYTES
 
-    @app.exception_handler(RequestValidationError)
-    def refuse(_, error):
-        # Without the input itself, which may hold NaN: no JSON.
-        detail = [{key: e[key] for key in ("loc", "msg", "type")} for e in error.errors()]
-        return JSONResponse({"detail": detail}, status_code=422)
+    async def read_body(request: Request) -> bytes:
+        """Read a body without keeping more of it, or waiting longer, than a question can take."""
+        too_long = HTTPException(413, f"The body has more than {max_bytes} bytes.")
+        length = request.headers.get("content-length", "0")
+        if not length.isdecimal() or int(length) > max_bytes:
+            raise too_long
+        body = bytearray()
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                async for part in request.stream():
+                    body += part
+                    if len(body) > max_bytes:
+                        raise too_long
+        except TimeoutError:
+            raise HTTPException(408, f"The body took more than {BODY_SECONDS} s.") from None
+        return bytes(body)
+
+    app = FastAPI(title="passive_pruner pipeline", openapi_url=None)  # and so without /docs
 
     @app.get("/health")
     def health():
@@ -79,10 +97,18 @@ def make_app(path):
         session.run(None, {given.name: np.zeros((1, n_features))})
         return {"status": "ok", "n_features": n_features}
 
+    # No coroutine: FastAPI runs it in a thread, and others are served while a body is parsed.
     @app.post("/predict")
-    def predict(request: Request) -> Response:
-        labels, probabilities = session.run(None, {given.name: np.array(request.rows)})
-        return Response(labels=labels.tolist(), probabilities=probabilities.tolist())
+    def predict(body: Annotated[bytes, Depends(read_body)]) -> Answer:
+        try:
+            question = Question.model_validate_json(body)
+        except ValidationError as error:
+            # Without the input itself, which may hold NaN: no JSON.
+            errors = error.errors(include_url=False, include_context=False, include_input=False)
+            detail = [{**e, "loc": ("body", *e["loc"])} for e in errors]
+            raise HTTPException(422, detail) from None
+        labels, probabilities = session.run(None, {given.name: np.array(question.rows)})
+        return Answer(labels=labels.tolist(), probabilities=probabilities.tolist())
 
     return app
 
@@ -96,7 +122,8 @@ def main():
     if options.action == "train":
         train(options.path)
     else:
-        uvicorn.run(make_app(options.path), port=options.port)
+        # Connections beyond these get 503 at once instead of a place in a growing queue.
+        uvicorn.run(make_app(options.path), port=options.port, limit_concurrency=1000)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ _PUBLIC = {
     "VAEEncoder": "_encoder",
     "datasets": None,
     "exceptions": None,
+    "explore": None,
     "metrics": None,
     "plots": None,
     "prune_pipeline": "_pipeline",

@@ -166,10 +166,13 @@ class FittedVAE(BaseEncoder):
         """Name the cell that has no finite code."""
         i, j = np.unravel_index(np.nanargmax(np.abs(rows)), rows.shape)
         (column,) = self._column_names([j])
+        value = f"is {rows[i, j]:.6g}, too far from the training data"
+        if np.isinf(rows[i, j]):
+            value = "is beyond the range of float32"
         raise ValueError(
-            f"Row {start + i} of X has no finite code: its value {rows[i, j]:.6g} in column "
-            f"{column!r} is too far from what VAEEncoder was fitted on. Codes of missing cells are "
-            "no data: make them NaN and set allow_missing=True, or clip or drop such rows."
+            f"Row {start + i} of X has no finite code: its value in column {column!r} {value}. "
+            "Where such numbers stand for missing cells, make them NaN and set "
+            "allow_missing=True; otherwise clip them or drop the row."
         )
 
     def _column_names(self, columns):

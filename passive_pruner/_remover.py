@@ -6,6 +6,7 @@ from typing import ClassVar
 import numpy as np
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.feature_selection import SelectorMixin
+from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
@@ -19,11 +20,20 @@ from passive_pruner._common._warnings import warn_user
 from passive_pruner.exceptions import PassiveUndeterminedWarning
 from passive_pruner.regime import CRITERIA, LatentMoments, report
 from passive_pruner.regime._criteria import MIXED, PASSIVE, is_kept
+from passive_pruner.regime._report import NEEDS_VARIANCES
+from passive_pruner.regime._standard_errors import is_prior_like
 from passive_pruner.regime._summary import is_decided, summarize
 
 # Halfway between the variance of a passive mean code, 0, and that of a passive draw, 1, which is
 # the posterior variance of a passive variable as well.
 _UNIT_LIKE = 0.5
+
+# Variances of standardised codes differ by rounding, those of others by more than this share.
+_SAME_VARIANCE = 1e-3
+
+# In fewer rows an active code that is roughly normal is hard to tell from draws of the prior, and
+# healthy encoders without passive variables would be warned of.
+_ROWS_TO_TELL = 1000
 
 
 @accepts_dask
@@ -77,10 +87,14 @@ class PassiveVariableRemover(
     moments_ : LatentMoments
         Moments of the data, see :class:`passive_pruner.regime.LatentMoments`.
     undetermined_ : bool
-        Whether the given codes cannot show passive variables, see Warns.
+        Whether the given codes cannot show passive variables: none is passive while every code
+        has a variance above 0.5, under "active_units" and "entropy", or under "kl" when some
+        E[s2] > 0.5 as well. Draws and standardised codes look like that whatever the types of
+        their variables.
     report_ : DataFrame
-        Evidence per latent variable, see :func:`passive_pruner.regime.report`; and "decided",
-        whether two standard errors of the statistics would leave its type as it is.
+        Evidence per latent variable, see :func:`passive_pruner.regime.report`, of which the columns
+        that need posterior variances are there if X has them; and "decided", whether two standard
+        errors of the statistics would leave its type as it is.
     n_features_in_ : int
         Number of columns of X, variances included.
     feature_names_in_ : ndarray of shape (`n_features_in_`,), object
@@ -89,9 +103,10 @@ class PassiveVariableRemover(
     Warns
     -----
     PassiveUndeterminedWarning
-        If no variable is passive while every code has a variance above 0.5, under
-        "active_units" and "entropy", or under "kl" when some E[s2] > 0.5 as well. Draws and
-        standardised codes look like that whatever the types of their variables.
+        If `undetermined_` and there is more evidence: all codes have the same variance, as
+        standardised ones do, or one of them is distributed as the prior in at least 1000 rows, as
+        draws of passive variables are. Mean codes of an encoder without passive variables are
+        undetermined as well, but seldom look like that.
 
     See Also
     --------
@@ -234,20 +249,35 @@ class PassiveVariableRemover(
         self.variable_types_ = criterion(self.moments_, self.threshold_)
         self.undetermined_ = self._is_undetermined()
         if self.undetermined_:
-            warn_user(
-                "No variable looks passive, but every code has a variance above "
-                f"{_UNIT_LIKE}, as draws from the posterior and standardised codes "
-                "have in passive variables too. Pass mean codes and put scalers after this "
-                'step, or let posterior variances decide: criterion="variance" with '
-                "VAEEncoder(add_variance=True). If no variable is passive, those confirm it.",
-                PassiveUndeterminedWarning,
+            self._warn_of_draws()
+
+    def _warn_of_draws(self):
+        """Warn if the codes are undetermined and look like draws or standardised codes."""
+        variance = self.moments_.variance_of_mean
+        if np.ptp(variance) <= _SAME_VARIANCE * variance.max() and len(variance) > 1:
+            seen = "all codes have the same variance, as standardised codes have"
+        elif self.moments_.n_samples >= _ROWS_TO_TELL and is_prior_like(self.moments_).any():
+            seen = (
+                "every code has a large variance and one is distributed as the prior, as draws "
+                "from the posterior are"
             )
+        else:
+            return
+        warn_user(
+            f"No variable looks passive, but {seen} in passive variables too. Pass mean codes and "
+            "put scalers after this step, or let posterior variances decide: "
+            'criterion="variance" with VAEEncoder(add_variance=True). If no variable is passive, '
+            "those confirm it.",
+            PassiveUndeterminedWarning,
+        )
 
     @property
     def report_(self):
         """DataFrame with the evidence for every latent variable."""
         check_is_fitted(self)
         table = report(self.moments_, self.variable_types_, names=self._variable_names())
+        if not self.moments_.has_variance:
+            table = table.drop(columns=list(NEEDS_VARIANCES))
         decided = is_decided(self.moments_, self.criterion_, self.threshold_)
         table.insert(1, "decided", decided | (self.threshold_ == 0))
         return table
@@ -274,7 +304,7 @@ class PassiveVariableRemover(
         Undecided, as two standard errors (±) could change the type: none
         """
         check_is_fitted(self)
-        return summarize(
+        text = summarize(
             self.moments_,
             self.variable_types_,
             self._is_kept(),
@@ -282,6 +312,12 @@ class PassiveVariableRemover(
             threshold=self.threshold_,
             names=self._variable_names(),
         )
+        if self.undetermined_:
+            text += (
+                f"\nUndetermined: every code has a variance above {_UNIT_LIKE}, as draws and "
+                "standardised codes have too. The types hold if these are mean codes."
+            )
+        return text
 
     def _variable_names(self):
         names = getattr(self, "feature_names_in_", None)
@@ -322,7 +358,12 @@ class PassiveVariableRemover(
             kind.
         """
         plain = plain_array(self, X, np.float64)
-        return super().transform(X) if plain is None else self._transform(plain)
+        if plain is not None:
+            return self._transform(plain)
+        # Where a DataFrame comes out as well, SelectorMixin selects without looking at values.
+        if hasattr(X, "columns"):
+            check_array(X, dtype=[np.float64, np.float32], estimator=self, input_name="X")
+        return super().transform(X)
 
     def _transform(self, X):
         if not isinstance(X, np.ndarray):

@@ -1,11 +1,14 @@
 """Fitted models that many tests look at: fitted once, never changed."""
 
+import pandas as pd
 import pytest
 import torch
 from sklearn.datasets import load_breast_cancer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
-from passive_pruner import VAEEncoder
+from passive_pruner import PassiveVariableRemover, VAEEncoder
 from passive_pruner.vae import MLP
 
 # The networks of the tests are so small that a second thread costs more than it computes.
@@ -37,3 +40,41 @@ def small_encoder(**params):
         "random_state": 0,
     }
     return VAEEncoder(**{**defaults, **params})
+
+
+@pytest.fixture(scope="session")
+def fitted_pipe(cancer, fitted_encoder):
+    """A scaler, an encoder, a remover and a classifier fitted on named columns, and these."""
+    X, y = cancer
+    X = pd.DataFrame(X, columns=[f"column {i}" for i in range(X.shape[1])])
+    remover = PassiveVariableRemover(criterion="variance", threshold=0.2)
+    codes = fitted_encoder.transform(X.to_numpy())
+    steps = [
+        ("scale", StandardScaler().fit(X)),
+        ("enc", fitted_encoder),
+        ("prune", remover.fit(codes)),
+        ("clf", LogisticRegression().fit(remover.transform(codes), y)),
+    ]
+    return Pipeline(steps), X
+
+
+@pytest.fixture
+def agg_and_closed_figures():
+    """Draw into memory, whatever backend is set, and close the figures of the test."""
+    import matplotlib.pyplot as plt
+
+    backend = plt.get_backend()
+    before = set(plt.get_fignums())
+    plt.switch_backend("agg")
+    yield
+    for number in set(plt.get_fignums()) - before:
+        plt.close(number)
+    plt.switch_backend(backend)
+
+
+def render(display):
+    """Draw everything; an artist that cannot be drawn fails here."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    FigureCanvasAgg(display.figure_).draw()
+    return display

@@ -1,6 +1,7 @@
 """regime.compare: types and drift between two data sets."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from passive_pruner import PassiveVariableRemover
@@ -100,3 +101,34 @@ def test_errors_say_what_does_not_fit(now, params, message):
     then = LatentMoments.from_batch(np.eye(9, 2))
     with pytest.raises(ValueError, match=message):
         compare(then, LatentMoments.from_batch(now), **params)
+
+
+CODES = {
+    "rare": lambda n, d, seed: make_posterior(["active"] + ["rare"] * d, n, random_state=seed)[
+        0
+    ].mean[:, 1:],
+    "mixed": lambda n, d, seed: make_posterior(["mixed"] * d, n, random_state=seed)[0].mean,
+    "exponential": lambda n, d, seed: np.random.default_rng(seed).exponential(size=(n, d)),
+    "uniform": lambda n, d, seed: np.random.default_rng(seed).uniform(size=(n, d)),
+}
+
+
+@pytest.mark.parametrize("n_then, n_now", [(2000, 300), (300, 2000), (1000, 200)])
+@pytest.mark.parametrize("kind", CODES)
+def test_no_drift_is_no_alarm_whatever_the_distribution(kind, n_then, n_now):
+    tables = []
+    for seed in range(10):
+        codes = CODES[kind](n_then + n_now, 30, seed)
+        then, now = map(LatentMoments.from_batch, np.split(codes, [n_then]))
+        tables.append(compare(then, now))
+    table = pd.concat(tables)
+    assert (table.drift > 3 * table.standard_error).mean() < 0.01
+    assert abs(table.drift.mean()) < 0.4 * table.drift.std()
+    assert np.sqrt((table.standard_error**2).mean()) < 2 * table.drift.std()
+
+
+def test_drift_of_rare_variables_is_seen():
+    then = LatentMoments.from_batch(CODES["rare"](2000, 5, 0))
+    now = LatentMoments.from_batch(make_posterior(["active"] * 5, 300, random_state=0)[0].mean)
+    table = compare(then, now)
+    assert (table.drift > 3 * table.standard_error).all()

@@ -24,7 +24,7 @@ from passive_pruner.training._distributed import (
 )
 from passive_pruner.vae import FactorVAE, FromFactory
 
-EXAMPLE = Path(__file__).parent.parent / "examples" / "distributed.py"
+EXAMPLE = Path(__file__).parent.parent / "examples" / "several_processes.py"
 
 
 def networks(n_inputs, n_components, n_outputs):

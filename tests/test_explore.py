@@ -5,26 +5,32 @@ import pickle
 import re
 import shutil
 import socket
+import struct
+import subprocess
+import sys
 import urllib.error
 import urllib.request
+import zipfile
 
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.compose import ColumnTransformer
 from sklearn.datasets import make_regression
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.model_selection import GridSearchCV, KFold, ShuffleSplit, cross_val_score
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from passive_pruner import PassiveVariableRemover, PretrainedEncoder
+from passive_pruner import PassiveVariableRemover, PretrainedEncoder, VAEEncoder
 from passive_pruner.datasets import make_posterior
-from passive_pruner.explore import Explorer, explore
+from passive_pruner.explore import Explorer, _explorer, _values, explore
+from passive_pruner.explore import __main__ as command
 from passive_pruner.explore.__main__ import load_data, load_model, main
 from passive_pruner.explore._page import make_page
 from passive_pruner.explore._values import MAX_ROWS, compute_values
 from passive_pruner.metrics import gaussian_total_correlation
-from passive_pruner.regime import CRITERIA
+from passive_pruner.regime import CRITERIA, Criterion
 
 pytest.importorskip("plotly", reason="the extra explore is not installed")
 skops_io = pytest.importorskip("skops.io", reason="the extra persistence is not installed")
@@ -133,6 +139,97 @@ def test_of_many_rows_some_are_drawn():
     assert values["criteria"]["active_units"]["score"][0] > 0.99
 
 
+@pytest.fixture
+def of_known_types():
+    """An encoder that passes means and variances on, rows for it, and classes of these rows."""
+    posterior, _ = make_posterior(["active", "passive", "mixed"], 300, random_state=0)
+    X = np.hstack(posterior)
+    return PretrainedEncoder(second_output="variance").fit(X), X, X[:, 0] > 0
+
+
+def scores_of(values):
+    return {name: criterion["score"] for name, criterion in values["criteria"].items()}
+
+
+@pytest.mark.parametrize("container", ["pandas", "polars"])
+def test_the_container_of_the_codes_makes_no_difference(container, cancer):
+    pytest.importorskip(container)
+    X, y = cancer
+    pipe = make_pipeline(
+        StandardScaler(),
+        VAEEncoder(3, max_steps=20, random_state=0),
+        PassiveVariableRemover(threshold=0),
+        StandardScaler(),
+        LogisticRegression(),
+    ).fit(X, y)
+    expected = scores_of(compute_values(pipe, X, y, thresholds=[0.1], cv=2))
+    pipe.set_output(transform=container).fit(X, y)
+    assert scores_of(compute_values(pipe, X, y, thresholds=[0.1], cv=2)) == expected
+
+
+def test_folds_are_drawn_once_whatever_gives_them(of_known_types):
+    encoder, X, y = of_known_types
+    folds = KFold(3)
+    expected = scores_of(compute_values(encoder, X, y, cv=folds))
+    assert scores_of(compute_values(encoder, X, y, cv=folds.split(X))) == expected
+    # A splitter without a seed: thresholds that keep the same variables have the same score,
+    # and on other folds they would not.
+    random = ShuffleSplit(2, test_size=0.1)
+    split, calls = random.split, []
+    random.split = lambda *a, **k: calls.append(1) or split(*a, **k)
+    compute_values(encoder, X, y, cv=random)
+    assert calls == [1]
+    with pytest.raises(ValueError, match="at least 2 folds, got 1"):
+        compute_values(encoder, X, y, cv=ShuffleSplit(1))
+
+
+def test_folds_of_all_rows_are_folds_of_those_that_are_drawn(of_known_types, monkeypatch):
+    encoder, X, y = of_known_types
+    monkeypatch.setattr(_values, "MAX_ROWS", 200)
+    test = np.random.default_rng(0).random(len(X)) < 0.5
+    numbers = [(np.flatnonzero(~t), np.flatnonzero(t)) for t in (test, ~test)]
+    masks = [(~t, t) for t in (test, ~test)]
+    values = [compute_values(encoder, X, y, cv=cv, thresholds=[]) for cv in (numbers, iter(masks))]
+    assert scores_of(values[0]) == scores_of(values[1])
+    rows = np.sort(np.random.default_rng(0).choice(len(X), 200, replace=False))
+    drawn = compute_values(
+        encoder, X[rows], y[rows], thresholds=[],
+        cv=[(np.flatnonzero(~t[rows]), np.flatnonzero(t[rows])) for t in (test, ~test)],
+    )  # fmt: skip
+    assert scores_of(values[0]) == scores_of(drawn)
+
+
+def test_the_page_starts_with_the_rule_that_the_remover_was_fitted_with(of_known_types):
+    encoder, X, _ = of_known_types
+    codes = encoder.set_params(add_variance=True).transform(X)
+    remover = PassiveVariableRemover(criterion="kl", threshold=0.2).fit(codes)
+    remover.set_params(criterion="variance", threshold=0.7)
+    values = compute_values(Pipeline([("enc", encoder), ("prune", remover)]), X)
+    assert values["start"] == {"criterion": "kl", "threshold": 0.2}
+
+
+def test_a_criterion_that_is_added_is_on_the_page(of_known_types, monkeypatch):
+    encoder, X, _ = of_known_types
+    monkeypatch.setitem(
+        CRITERIA,
+        "share",
+        Criterion(
+            name="share",
+            title="share of rows",
+            statistics={"active_share": "share"},
+            rule=lambda share, threshold: np.where(share <= threshold, "passive", "active"),
+            words="passive if share <= {threshold}, else active",
+            reads_variances=True,
+        ),
+    )
+    values = compute_values(encoder, X, thresholds=[0.1])
+    added = values["criteria"]["share"]
+    assert (added["title"], added["symbol"]) == ("share of rows", "share")
+    np.testing.assert_allclose(added["values"], encoder.moments(X).active_share, rtol=1e-6)
+    assert added["types"][-1] == ["active", "passive", "active"]
+    assert "share of rows" in make_page(values)
+
+
 def test_traversals_are_decoded_codes(values, fitted_encoder, cancer):
     traversal = values["traversal"]
     codes = np.zeros((1, 8))
@@ -140,6 +237,8 @@ def test_traversals_are_decoded_codes(values, fitted_encoder, cancer):
     decoded = fitted_encoder.inverse_transform(codes)[0]
     np.testing.assert_allclose(traversal["decoded"][3][-1], decoded, rtol=1e-4, atol=1e-6)
     assert traversal["features"][:2] == ["column 0", "column 1"]
+    changes = np.ptp(np.array(traversal["decoded"]), axis=1).max(axis=1)
+    np.testing.assert_allclose(traversal["largest_change"], changes, rtol=1e-5)
     images = compute_values(fitted_encoder, cancer[0], thresholds=[], image_shape=(5, 6))
     assert images["traversal"]["shape"] == [5, 6]
     with pytest.raises(ValueError, match="decodes rows of 30"):
@@ -149,8 +248,31 @@ def test_traversals_are_decoded_codes(values, fitted_encoder, cancer):
 def test_wrong_input_is_named(fitted_encoder, cancer):
     with pytest.raises(ValueError, match="needs a fitted encoder with a posterior"):
         compute_values(StandardScaler().fit(cancer[0]), cancer[0])
-    with pytest.raises(ValueError, match="at least 0, got -1"):
-        compute_values(fitted_encoder, cancer[0], thresholds=[-1])
+
+    class Foreign:
+        def posterior(self, X):
+            return X, X
+
+    with pytest.raises(ValueError, match="explore needs an encoder with moments"):
+        compute_values(Foreign(), cancer[0])
+    for threshold in (-1, np.nan, np.inf):
+        with pytest.raises(ValueError, match=f"at least 0, got {threshold}"):
+            compute_values(fitted_encoder, cancer[0], thresholds=[threshold])
+    for shape in [(30,), (5, 6, 1, 1), (-5, -6)]:
+        with pytest.raises(ValueError, match=r"image_shape must be \(height, width\) or"):
+            compute_values(fitted_encoder, cancer[0], thresholds=[], image_shape=shape)
+    with pytest.raises(ValueError, match="X has 569 rows and y has 568"):
+        compute_values(fitted_encoder, cancer[0], cancer[1][1:])
+
+
+def test_the_package_has_the_explorer_without_its_extras():
+    code = (
+        "import sys, passive_pruner\n"
+        "passive_pruner.explore.explore\n"
+        "print({'plotly', 'skops', 'matplotlib', 'torch'} & set(sys.modules))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert run.stdout.strip() == "set()", run.stderr
 
 
 def test_the_page_refers_to_nothing_outside_of_it(values):
@@ -187,13 +309,35 @@ def test_the_server_answers_this_machine_only():
         assert host == "127.0.0.1"
         assert get(explorer.url) == (200, "a page — as text")
         assert get(explorer.url, f"localhost:{port}")[0] == 200
-        assert get(explorer.url, "example.org")[0] == 403
+        # As browsers write it on port 80, and as names are compared.
+        for own in ("127.0.0.1", "localhost", f"LocalHost:{port}"):
+            assert get(explorer.url, own)[0] == 200
+        for other in ("example.org", f"example.org:{port}", f"127.0.0.1.example.org:{port}",
+                      "localhost.example.org", "127.0.0.1:80:80", "[::1]", ""):  # fmt: skip
+            assert get(explorer.url, other)[0] == 403
         assert get(f"{explorer.url}other")[0] == 404
         assert explorer.url in repr(explorer) and explorer.url in explorer._repr_html_()
         with pytest.raises(OSError, match="in use"):
             Explorer("another", port=port)
     with pytest.raises(OSError), socket.create_connection((host, port), timeout=1):
         pass
+
+
+def test_requests_that_end_early_print_nothing_and_block_nobody(capfd, monkeypatch):
+    monkeypatch.setattr(_explorer, "_TIMEOUT", 0.3)
+    with Explorer("x" * 20_000_000) as explorer:
+        address = explorer._server.server_address
+        silent = socket.create_connection(address, timeout=10)
+        for _ in range(3):
+            with socket.create_connection(address) as aborted:
+                aborted.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                aborted.recv(10)
+                # Closed by a reset, as by a browser whose tab is closed while the page loads.
+                aborted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        assert get(explorer.url)[0] == 200
+        with silent:
+            assert silent.recv(10) == b""  # given up by the server
+    assert capfd.readouterr().err == ""
 
 
 def test_explore_opens_the_browser_when_it_may(fitted_encoder, cancer, monkeypatch, tmp_path):
@@ -219,6 +363,55 @@ def test_skops_files_load_and_others_are_refused(files, pipe, table, tmp_path):
         load_model(tmp_path / "other.skops")
     with pytest.raises(FileNotFoundError):
         load_model(tmp_path / "missing.skops")
+
+
+def test_archives_that_are_no_models_are_refused(files, tmp_path, monkeypatch):
+    path = tmp_path / "model.skops"
+    schemas = [b"", b"{}", b"[]", b"4", b"\xff", b'{"__class__": "dict"}', b'{"protocol": 99}']
+    for schema in schemas:
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("schema.json", schema)
+        with pytest.raises(ValueError, match=r"model\.skops"):
+            load_model(path)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("other.txt", b"")
+    with pytest.raises(ValueError, match="not one that skops can read"):
+        load_model(path)
+    # Cut anywhere, and with bytes changed anywhere.
+    content = (files / "model.skops").read_bytes()
+    rng = np.random.default_rng(0)
+    for cut in rng.integers(100, len(content), 20):
+        path.write_bytes(content[:cut])
+        with pytest.raises(ValueError, match=r"model\.skops"):
+            load_model(path)
+    for place in rng.integers(0, len(content), 20):
+        path.write_bytes(content[:place] + bytes(50) + content[place + 50 :])
+        try:
+            load_model(path)
+        except ValueError as error:
+            assert "model.skops" in str(error)
+    monkeypatch.setattr(command, "_MOST_UNPACKED", 10**6)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("schema.json", bytes(10**7))
+    with pytest.raises(ValueError, match="would unpack to 10,000,000"):
+        load_model(path)
+    assert load_model(files / "model.skops")
+
+
+@pytest.mark.parametrize("wrap", [
+    lambda encoder: encoder,
+    lambda encoder: Pipeline([("inner", make_pipeline(StandardScaler(), encoder))]),
+    lambda encoder: GridSearchCV(make_pipeline(encoder), {}),
+    lambda encoder: ColumnTransformer([("a", encoder, [0, 1])]),
+    lambda encoder: GridSearchCV(make_pipeline(StandardScaler()), {"a": [encoder]}),
+])  # fmt: skip
+def test_models_that_run_a_torchscript_file_are_refused(tmp_path, wrap):
+    path = tmp_path / "model.skops"
+    skops_io.dump(wrap(PretrainedEncoder("a_program.pt")), path)
+    with pytest.raises(ValueError, match=r"encodes by 'a_program\.pt'.* is a program"):
+        load_model(path)
+    skops_io.dump(wrap(PretrainedEncoder("a_graph.onnx")), path)
+    load_model(path)
 
 
 @pytest.mark.parametrize("name", ["data.parquet", "data.csv"])
@@ -313,9 +506,43 @@ def test_a_user_moves_the_slider_clicks_and_changes_the_criterion(browser, value
     slider.send_keys(Keys.END)
     assert_drawn("active_units", len(thresholds) - 1)
     assert "raises an error" in text("message")
+    for article in browser.find_elements("css selector", "article"):
+        type_ = article.get_attribute("data-type")
+        types = np.array(values["criteria"]["active_units"]["types"][-1])
+        numbers = article.find_element("class name", "numbers").text
+        if type_ not in types:
+            assert re.search("None|Unknown", numbers)
+            continue
+        # What is said of a type is what was measured.
+        measured = {
+            key: np.array(column)[types == type_] for key, column in values["report"].items()
+        }
+        variance = measured["mean_of_variance"]
+        assert f"E[s²] is {variance.min():.3f} to {variance.max():.3f} here" in numbers
+        assert f"{measured['max_correlation_mean'].max():.2f} in mean codes" in numbers
+        assert f"{measured['max_correlation_sampled'].max():.2f} in sampled codes" in numbers
     loaded = "return performance.getEntriesByType('resource').map(e => e.name)"
     assert browser.execute_script(loaded) == []
     assert browser.get_log("browser") == []
+
+
+def test_the_page_takes_hundreds_of_variables_and_a_dark_screen(browser):
+    dark = [{"name": "prefers-color-scheme", "value": "dark"}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": dark})
+    X = np.random.default_rng(0).standard_normal((100, 60))
+    encoder = VAEEncoder(256, max_steps=2, random_state=0).fit(X)
+    here = browser.current_url
+    with Explorer(make_page(compute_values(encoder, X, thresholds=[]))) as explorer:
+        browser.get(explorer.url)
+        drawn = browser.find_element("tag name", "body").get_attribute("data-drawn")
+        assert drawn == "active_units 1"
+        assert browser.get_log("browser") == []
+        ground = "return getComputedStyle(document.body).backgroundColor"
+        assert max(map(int, re.findall(r"\d+", browser.execute_script(ground)))) < 64
+        plot = "return document.querySelector('#plot-kept').layout.paper_bgcolor"
+        assert browser.execute_script(plot) == "#1c232a"
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    browser.get(here)
 
 
 def test_the_page_fits_a_phone(browser):

@@ -224,8 +224,16 @@ def test_merging_different_moments_is_refused(posterior):
         ([[1.0]], [[-0.5]], "from -0.5 to"),
         ([[1.0]], [[np.nan]], "finite"),
         ([[1.0]], [[np.inf]], "finite"),
+        ([[1.0], [2.0]], [[1e200], [2e200]], "squares overflow float64"),
+        (np.ma.masked_greater([[1.0], [9.0]], 5), None, "mean has 1 masked entries"),
+        ([[1.0], [9.0]], np.ma.masked_greater([[1.0], [9.0]], 5), "variance has 1 masked"),
     ],
 )
 def test_bad_batches_are_refused(mean, variance, message):
     with pytest.raises(ValueError, match=message):
         LatentMoments.from_batch(mean, variance)
+
+
+def test_a_masked_array_without_masked_entries_is_an_array():
+    x = np.arange(6.0).reshape(3, 2)
+    assert_same(LatentMoments.from_batch(np.ma.array(x)), LatentMoments.from_batch(x))

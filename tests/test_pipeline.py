@@ -62,7 +62,8 @@ def test_passive_variables_explain_the_correlation_of_mean_codes(wide_encoder, c
         gaussian_total_correlation(c) for c in (moments.mean_covariance, moments.sampled_covariance)
     )
     pruned = gaussian_total_correlation(moments.mean_covariance[np.ix_(kept, kept)])
-    assert sampled < pruned < 0.5 * mean
+    # What passive variables add to the mean codes is what sets them apart from the sampled ones.
+    assert abs(pruned - sampled) < 0.1 * (mean - sampled)
 
 
 def test_the_prior_mean_decodes_almost_like_the_passive_codes(wide_encoder, cancer):

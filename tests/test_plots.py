@@ -1,16 +1,19 @@
 """Truths about the pictures, read off their artists: they show the numbers and hide none."""
 
+import copy
+import re
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import render
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import same_color
+from matplotlib.colors import same_color, to_hex
 from matplotlib.figure import Figure
-from matplotlib.text import Text
-from scipy.sparse import csr_matrix
+from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
@@ -19,51 +22,17 @@ from sklearn.preprocessing import StandardScaler
 from passive_pruner import PassiveVariableRemover, VAEEncoder, plots
 from passive_pruner.datasets import make_posterior
 from passive_pruner.plots._labels import label_points
-from passive_pruner.plots._style import TYPE_COLORS, mosaic, order_by_type
+from passive_pruner.plots._style import TYPE_COLORS, order_by_type
 from passive_pruner.regime import CRITERIA, LatentMoments
 
 TYPES = ["passive", "active", "mixed", "active", "passive"]
 
-
-@pytest.fixture(autouse=True)
-def agg_and_closed_figures():
-    """Draw into memory, whatever backend is set, and close the figures of the test."""
-    import matplotlib.pyplot as plt
-
-    backend = plt.get_backend()
-    before = set(plt.get_fignums())
-    plt.switch_backend("agg")
-    yield
-    for number in set(plt.get_fignums()) - before:
-        plt.close(number)
-    plt.switch_backend(backend)
+pytestmark = pytest.mark.usefixtures("agg_and_closed_figures")
 
 
 @pytest.fixture(scope="module")
 def moments():
     return LatentMoments.from_batch(*make_posterior(TYPES, 500, random_state=0)[0])
-
-
-@pytest.fixture(scope="module")
-def pipe(cancer, fitted_encoder):
-    """Scaler, encoder, remover and classifier, fitted on the columns by name."""
-    X, y = cancer
-    X = pd.DataFrame(X, columns=[f"column {i}" for i in range(X.shape[1])])
-    remover = PassiveVariableRemover(criterion="variance", threshold=0.2)
-    codes = fitted_encoder.transform(X.to_numpy())
-    steps = [
-        ("scale", StandardScaler().fit(X)),
-        ("enc", fitted_encoder),
-        ("prune", remover.fit(codes)),
-        ("clf", LogisticRegression().fit(remover.transform(codes), y)),
-    ]
-    return Pipeline(steps), X
-
-
-def render(display):
-    """Draw everything; an artist that cannot be drawn fails here."""
-    FigureCanvasAgg(display.figure_).draw()
-    return display
 
 
 def test_points_lie_in_the_region_of_their_type(moments):
@@ -90,57 +59,104 @@ def test_regions_of_active_units_meet_at_one_minus_threshold(moments):
     assert display.regions_["passive"].get_bbox().x0 == pytest.approx(0.7)
 
 
-@pytest.mark.parametrize("criterion, statistic", [("active_units", None), ("kl", "kl")])
-def test_bars_fall_and_cross_the_threshold_where_the_type_changes(moments, criterion, statistic):
+@pytest.mark.parametrize("criterion", ["active_units", "kl", "entropy"])
+@pytest.mark.parametrize("seed", range(3))
+def test_bars_fall_and_cross_the_threshold_where_the_type_changes(criterion, seed):
+    posterior, _ = make_posterior(TYPES, 500, random_state=seed)
+    moments = LatentMoments.from_batch(*posterior, entropy=True)
     display = plots.VariableTypesDisplay.from_moments(moments, criterion=criterion, kind="bar")
     render(display)
     heights = [bar.get_height() for bar in display.bars_]
-    values = getattr(moments, statistic or "variance_of_mean")
-    np.testing.assert_array_equal(heights, np.sort(values)[::-1])
+    assert_array_equal(heights, np.sort(getattr(moments, CRITERIA[criterion].statistic))[::-1])
     (at, _) = display.threshold_line_.get_ydata()
     for bar, height in zip(display.bars_, heights, strict=True):
         type_ = "active" if height > at else "passive"
         assert same_color(bar.get_facecolor(), TYPE_COLORS[type_])
-    other = "kl" if statistic is None else "variance_of_mean"
-    assert display.plot(kind="bar", statistic=other).threshold_line_ is None
+    assert display.plot(kind="bar", statistic="mean_of_variance").threshold_line_ is None
 
 
-def test_labels_overlap_neither_each_other_nor_points():
-    rng = np.random.default_rng(0)
-    x, y = rng.normal(scale=0.1, size=(2, 40)).round(2)
+def test_bars_of_variances_end_in_the_region_of_their_type(moments):
+    display = render(plots.VariableTypesDisplay.from_moments(moments, kind="bar"))
+    assert display.threshold_line_ is None  # one line would not tell the types
+    colors = {to_hex(color): type_ for type_, color in TYPE_COLORS.items()}
+    assert len(display.bars_) == 5
+    for bar in display.bars_:
+        end = bar.get_x() + bar.get_width() / 2, bar.get_height()
+        type_ = colors[to_hex(bar.get_facecolor())]
+        assert display.regions_[type_].get_bbox().contains(*end)
+
+
+def scattered(kind, n, rng):
+    """Coordinates and types of points: everywhere, or as latent variables lie."""
+    if kind == "everywhere":
+        return rng.normal(scale=0.1, size=(2, n)).round(2), None
+    x, y = rng.normal([[0.3], [0.1]], 0.01, size=(2, n))
+    x[: n // 8], y[: n // 8] = rng.uniform(-0.4, 0.2, size=(2, n // 8))
+    return (x, y), np.where(np.arange(n) < n // 8, "active", "passive")
+
+
+@pytest.mark.parametrize("kind, n", [("everywhere", 40), ("crowd", 16), ("crowd", 256)])
+@pytest.mark.parametrize("seed", range(3))
+def test_labels_overlap_neither_each_other_nor_points(kind, n, seed):
+    (x, y), types = scattered(kind, n, np.random.default_rng(seed))
     figure = Figure(figsize=(7, 5), layout="constrained")
     FigureCanvasAgg(figure)
     ax = figure.subplots()
     ax.scatter(x, y, s=26)
     ax.set(xlim=(-0.5, 0.5), ylim=(-0.5, 0.5))
-    texts = label_points(ax, x, y, [str(i) for i in range(40)])
+    start = time.process_time()
+    texts = label_points(ax, x, y, [str(i) for i in range(n)], types)
+    assert time.process_time() - start < 3  # 0.2 s; a search that grows with n^3 takes minutes
     figure.canvas.draw()
-    extents = [Text.get_window_extent(text) for text in texts]  # without the line to the point
+    extents = [text.get_window_extent() for text in texts]
     points = ax.transData.transform(np.column_stack([x, y]))
     for i, a in enumerate(extents):
         assert not any(a.overlaps(b) for b in extents[:i])
         assert not any(a.contains(*point) for point in points)
+    if kind == "crowd":
+        assert labelled(texts) == n
+
+
+def labelled(texts):
+    """Count the variables that labels such as "3", "4-6, 8" and "12 passive" stand for."""
+    n = 0
+    for part in ", ".join(text.get_text() for text in texts).split(", "):
+        first, last, count = re.fullmatch(r"(\d+)(?:-(\d+)| ([a-z]+))?", part).groups()
+        n += int(first) if count else int(last or first) - int(first) + 1
+    return n
 
 
 def test_correlation_is_ordered_and_bracketed_by_type(moments):
     display = render(plots.CorrelationDisplay.from_moments(moments, names=list("abcde")))
-    np.testing.assert_array_equal(display.order_, [1, 3, 2, 0, 4])
+    assert_array_equal(display.order_, [1, 3, 2, 0, 4])
     assert [t.get_text() for t in display.axes_[0].get_yticklabels()] == list("bdcae")
     for image, covariance in zip(
         display.images_, (moments.mean_covariance, moments.sampled_covariance), strict=True
     ):
         deviation = np.sqrt(covariance.diagonal())
         expected = (covariance / np.outer(deviation, deviation))[np.ix_(*[display.order_] * 2)]
-        np.testing.assert_allclose(image.get_array(), expected, atol=1e-12)
+        assert_allclose(image.get_array(), expected, atol=1e-12)
     colors = [line.get_color() for line in display.brackets_[0]]
     assert colors == [color for color in TYPE_COLORS.values() for _ in range(2)]
     ends = [line.get_ydata() for line in display.brackets_[0][::2]]
     assert [(round(low), round(high)) for low, high in ends] == [(0, 1), (2, 2), (3, 4)]
     absolute = display.plot(absolute=True).images_[0]
-    np.testing.assert_array_equal(
+    assert_array_equal(
         absolute.get_array(),
         np.abs(display.mean_correlation)[np.ix_(display.order_, display.order_)],
     )
+
+
+@pytest.mark.parametrize("n_passive", [1, 12, 240])
+def test_names_of_types_do_not_overlap(n_passive):
+    types = ["active"] * 3 + ["mixed"] + ["passive"] * n_passive
+    matrix = np.eye(len(types))
+    display = render(plots.CorrelationDisplay(matrix, matrix, types).plot())
+    names = [text for text in display.axes_[0].texts if text.get_text() in TYPE_COLORS]
+    extents = [name.get_window_extent() for name in names]
+    assert len(names) == 3
+    for i, extent in enumerate(extents):
+        assert not any(extent.overlaps(other) for other in extents[:i])
 
 
 def test_correlation_refuses_moments_that_cannot_tell_it():
@@ -168,10 +184,10 @@ def test_threshold_shows_scores_errors_and_what_the_remover_would_keep():
     results = results[results["param_clf__C"] == search.best_params_["clf__C"]]
     results = results.sort_values("param_prune__threshold")
     line, _, (errors,) = display.scores_
-    np.testing.assert_array_equal(line.get_ydata(), results["mean_test_score"])
+    assert_array_equal(line.get_ydata(), results["mean_test_score"])
     spread = results.filter(regex="split._test_score").std(axis=1, ddof=1) / np.sqrt(4)
     lengths = [np.ptp(segment[:, 1]) / 2 for segment in errors.get_segments()]
-    np.testing.assert_allclose(lengths, spread, atol=1e-12)
+    assert_allclose(lengths, spread, atol=1e-12)
     kept = [
         search.best_estimator_["prune"].set_params(threshold=t).fit(X).get_support().sum()
         for t in display.thresholds
@@ -179,6 +195,32 @@ def test_threshold_shows_scores_errors_and_what_the_remover_would_keep():
     assert [int(text.get_text()) for text in display.counts_] == kept
     (best, _) = display.best_lines_[0].get_xdata()
     assert display.thresholds[int(best)] == search.best_params_["prune__threshold"]
+
+
+@pytest.mark.parametrize("thresholds", [[0, 0.1, 0.1000001, 0.10004], [1e-6, 2e-6], [0.3]])
+def test_thresholds_are_told_apart_and_the_choice_is_weighed(thresholds):
+    n = len(thresholds)
+    score, error = np.linspace(0.9, 0.95, n), np.full(n, 0.02)
+    display = plots.ThresholdDisplay(thresholds, score, error, best_threshold=thresholds[0])
+    render(display.plot())
+    labels = [float(label.get_text()) for label in display.axes_[0].get_xticklabels()]
+    assert labels == pytest.approx(thresholds, rel=1e-9)
+    assert_array_equal(display.within_error_, score >= score[-1] - 0.02)
+    title = display.axes_[0].get_title()
+    assert f"chosen: score {score[0]:.4g} ± 0.02" in title
+
+
+def test_scores_of_one_fold_have_no_standard_error():
+    results = {
+        "params": [{"prune__threshold": 0}, {"prune__threshold": 0.1}],
+        "mean_test_score": [0.9, 0.8],
+        "std_test_score": [0.0, 0.0],
+        "split0_test_score": [0.9, 0.8],
+    }
+    display = render(plots.ThresholdDisplay.from_cv_results(results))
+    assert np.isnan(display.standard_error).all()
+    assert display.band_ is None
+    assert "±" not in display.axes_[0].get_title()
 
 
 def test_threshold_of_several_metrics_and_without_a_remover():
@@ -196,93 +238,87 @@ def test_threshold_of_several_metrics_and_without_a_remover():
         plots.ThresholdDisplay.from_cv_results({"params": [{"C": 1}], "mean_test_score": [1]})
 
 
-@pytest.mark.parametrize("image_shape", [None, (5, 6)])
-def test_passive_traversals_are_flat(pipe, image_shape):
-    pipe, X = pipe
-    display = render(plots.TraversalDisplay.from_estimator(pipe, X, image_shape=image_shape))
-    types = np.asarray(display.types)
-    assert {"active", "passive"} <= set(types)
-    passive, others = (display.effects_[types == "passive"], display.effects_[types == "active"])
-    assert passive.max() < 0.25 * others.min()
-    labels = display.ax_.get_yticklabels()
-    assert [label.get_text() for label in labels] == [str(j) for j in display.order_]
-    for label, type_ in zip(labels, types[display.order_], strict=True):
-        assert same_color(label.get_color(), TYPE_COLORS[type_])
-    # The middle of every traversal is the prior mean.
-    np.testing.assert_allclose(
-        display.decoded[:, 3], display.decoded[[0] * 8, 3], rtol=1e-4, atol=1e-5
-    )
-    if image_shape is None:
-        names = [label.get_text() for label in display.ax_.get_xticklabels()]
-        assert names == list(X.columns)
-        assert len(display.lines_) == 8
-    else:
-        assert display.image_.get_array().shape == (8 * 6 - 1, 7 * 7 - 1)
-
-
-def test_traversal_goes_through_the_code_of_a_row(fitted_encoder, cancer):
-    X = cancer[0][:50]
-    display = plots.TraversalDisplay.from_estimator(fitted_encoder, X, row=7, n_steps=3)
-    code = fitted_encoder.posterior(X[7:8]).mean
-    code[0, 2] = -2
-    np.testing.assert_allclose(
-        display.decoded[2, 0], fitted_encoder.inverse_transform(code)[0], rtol=1e-4, atol=1e-5
-    )
-
-
-def test_training_draws_the_history(fitted_encoder):
-    display = render(plots.TrainingDisplay.from_estimator(fitted_encoder))
-    history = pd.DataFrame(fitted_encoder.history_)
-    for key, line in display.lines_.items():
-        np.testing.assert_array_equal(line.get_xdata(), history["epoch"])
-        np.testing.assert_array_equal(line.get_ydata(), history[key])
-    variances = np.stack(history["mean_of_variance"])
-    drawn = np.column_stack([line.get_ydata() for line in display.variable_lines_])
-    np.testing.assert_array_equal(drawn, variances)
-    last = fitted_encoder.history_[-1]
-    for line, is_active in zip(
-        display.variable_lines_, last["variance_of_mean"] > 0.1, strict=True
-    ):
-        assert same_color(line.get_color(), TYPE_COLORS["active" if is_active else "passive"])
-    best = history["epoch"][history["objective"].argmin()]
+@pytest.mark.parametrize("best_epoch", [None, 3, 9])
+def test_training_marks_and_counts_the_epoch_that_is_the_model(fitted_encoder, best_epoch):
+    history = fitted_encoder.history_
+    display = render(plots.TrainingDisplay(history, best_epoch=best_epoch).plot())
+    best = best_epoch or history[-1]["epoch"]
     assert [line.get_xdata()[0] for line in display.best_lines_] == [best] * 4
+    (record,) = (record for record in history if record["epoch"] == best)
+    is_active = record["variance_of_mean"] > 0.1
+    for line, active in zip(display.variable_lines_, is_active, strict=True):
+        assert same_color(line.get_color(), TYPE_COLORS["active" if active else "passive"])
+    counts = [text.get_text() for text in display.legend_.get_texts()]
+    assert counts[0] == f"active ({record['n_active']})"
+    for key, line in display.lines_.items():
+        assert_array_equal(line.get_ydata(), [record[key] for record in history])
+    assert {"objective", "kl"} <= display.lines_.keys()
+    assert len({panel.get_xlim() for panel in display.axes_}) == 1
+    assert labelled(display.labels_) == len(display.variable_lines_)
 
 
-def test_reconstruction_and_its_error(fitted_encoder, cancer):
-    X = cancer[0]
-    decoded = fitted_encoder.inverse_transform(fitted_encoder.posterior(X).mean)
-    display = render(plots.ReconstructionDisplay.from_estimator(fitted_encoder, X, rows=[3, 5]))
-    expected = np.sqrt(np.square(X - decoded).mean(axis=0))
-    np.testing.assert_allclose([bar.get_height() for bar in display.error_], expected, rtol=1e-4)
-    assert len(display.lines_) == 2
-    np.testing.assert_array_equal(display.reconstruction, decoded[[3, 5]])
-    images = plots.ReconstructionDisplay.from_estimator(fitted_encoder, X, image_shape=(6, 5))
-    assert render(images).image_.get_array().shape == (2 * 7 - 1, 8 * 6 - 1)
-    sparse = plots.ReconstructionDisplay.from_estimator(fitted_encoder, csr_matrix(X))
-    np.testing.assert_allclose(sparse.feature_error, expected, rtol=1e-4)
+def test_training_takes_the_epoch_from_the_encoder(fitted_encoder):
+    encoder = copy.copy(fitted_encoder)
+    encoder.best_epoch_ = 2
+    for estimator in (encoder, Pipeline([("enc", encoder)])):
+        display = plots.TrainingDisplay.from_estimator(estimator)
+        assert [line.get_xdata()[0] for line in display.best_lines_] == [2] * 4
 
 
-def test_reconstruction_uses_the_kept_variables_only(pipe):
-    pipe, X = pipe
-    display = plots.ReconstructionDisplay.from_estimator(pipe, X)
-    scaled = pipe["scale"].transform(X)
-    codes = pipe["enc"].posterior(scaled).mean
-    codes[:, ~pipe["prune"].get_support()[:8]] = 0
-    decoded = pipe["enc"].inverse_transform(codes)
-    np.testing.assert_allclose(display.reconstruction, decoded[:4], rtol=1e-4, atol=1e-5)
-    assert display.feature_names == list(X.columns)
+def test_lines_of_training_never_run_back(fitted_encoder):
+    record = fitted_encoder.history_[0]
+    restarted = [{**record, "epoch": epoch} for epoch in (1, 2, 1, 1, 2)]
+    for line in plots.TrainingDisplay(restarted).plot().lines_.values():
+        assert (np.diff(line.get_xdata()) > 0).all()
 
 
-def test_types_of_a_pipeline_are_those_of_its_remover(pipe):
-    pipe, X = pipe
-    from_data = plots.VariableTypesDisplay.from_estimator(pipe, X)
-    np.testing.assert_array_equal(from_data.types, pipe["prune"].variable_types_)
-    assert (from_data.criterion, from_data.threshold) == ("variance", 0.2)
+def test_training_of_a_pruned_encoder_counts_its_own_variables(fitted_encoder):
+    is_active = fitted_encoder.history_[-1]["variance_of_mean"] > 0.1
+    keep = [np.flatnonzero(is_active)[0], *np.flatnonzero(~is_active)]
+    display = plots.TrainingDisplay.from_estimator(fitted_encoder.pruned(keep))
+    assert display.lines_["n_active"].get_ydata()[-1] == 1
+    assert display.lines_["n_active"].get_ydata().max() <= len(keep)
+
+
+@pytest.mark.parametrize(
+    "fitted_with, criterion",
+    [(c, None) for c in CRITERIA] + [(c, c) for c in CRITERIA] + [("variance", "entropy")],
+)
+def test_types_are_those_of_the_rows_by_the_rule_of_the_remover(
+    fitted_pipe, fitted_with, criterion
+):
+    pipe, X = fitted_pipe
+    encoder = pipe["enc"]
+    codes = encoder.transform(pipe["scale"].transform(X))
+    codes = codes if CRITERIA[fitted_with].reads_variances else codes[:, :8]
+    remover = PassiveVariableRemover(criterion=fitted_with, threshold=0.2).fit(codes)
+    remover.set_params(threshold=0.9, criterion="variance")  # not fitted: no part of the model
+    steps = Pipeline([*pipe.steps[:2], ("prune", remover)])
+    rows = X[X["column 0"] > X["column 0"].quantile(0.9)] * [1, *[0.2] * 29]
+    moments = encoder.moments(pipe["scale"].transform(rows), entropy=True)
+    rule = criterion or fitted_with
+    threshold = 0.2 if rule == fitted_with else 0.1
+    expected = CRITERIA[rule](moments, threshold)
+    display = plots.VariableTypesDisplay.from_estimator(steps, rows, criterion=criterion)
+    assert (display.criterion, display.threshold) == (rule, threshold)
+    assert_array_equal(display.types, expected)
+    other = plots.CorrelationDisplay.from_estimator(steps, rows, criterion=criterion)
+    assert_array_equal(other.types, expected)
+    if criterion is None:
+        assert_array_equal(plots.TraversalDisplay.from_estimator(steps, rows).types, expected)
+    given = plots.VariableTypesDisplay.from_estimator(
+        steps, rows, criterion=criterion, threshold=0.03, kind="bar"
+    )
+    assert_array_equal(given.types, CRITERIA[rule](moments, 0.03))
+
+
+def test_without_rows_the_moments_are_those_of_the_remover(fitted_pipe):
+    pipe, _ = fitted_pipe
     fitted = plots.VariableTypesDisplay.from_estimator(pipe["prune"])
     assert fitted.moments is pipe["prune"].moments_
-    other = plots.CorrelationDisplay.from_estimator(pipe, X, criterion="kl", threshold=0.2)
-    moments = LatentMoments.from_batch(*pipe["enc"].posterior(pipe["scale"].transform(X)))
-    np.testing.assert_array_equal(other.types, CRITERIA["kl"](moments, 0.2))
+    assert_array_equal(fitted.types, pipe["prune"].variable_types_)
+    with pytest.raises(ValueError, match="With an encoder and X, VariableTypesDisplay makes"):
+        plots.VariableTypesDisplay.from_estimator(pipe["prune"], criterion="entropy")
 
 
 def test_variables_keep_their_numbers_after_pruning(fitted_encoder, cancer):
@@ -338,23 +374,8 @@ def test_moments_without_variances_have_bars_only(moments):
         draw(means, criterion="active_units")
 
 
-def test_mosaic_keeps_every_image():
-    images = np.arange(2 * 3 * 4 * 5).reshape(2, 3, 4, 5)
-    picture = mosaic(images)
-    assert picture.shape == (2 * 5 - 1, 3 * 6 - 1)
-    np.testing.assert_array_equal(picture[5:9, 12:17], images[1, 2])
-    assert np.isnan(picture[4]).all()
-
-
-def test_colour_images_are_shown_in_colour():
-    display = plots.ReconstructionDisplay(
-        *np.random.default_rng(0).uniform(size=(2, 3, 48)), np.ones(48), image_shape=(4, 4, 3)
-    )
-    assert render(display.plot()).image_.get_array().shape == (9, 14, 3)
-
-
 def test_order_is_by_type_then_by_value():
-    np.testing.assert_array_equal(order_by_type(TYPES, descending=[1, 1, 1, 2, 3]), [3, 1, 2, 4, 0])
+    assert_array_equal(order_by_type(TYPES, descending=[1, 1, 1, 2, 3]), [3, 1, 2, 4, 0])
 
 
 def test_without_matplotlib_the_error_names_the_extra():

@@ -13,12 +13,13 @@ import polars as pl
 import pytest
 import scipy.sparse as sp
 from sklearn.base import clone
+from sklearn.datasets import load_wine
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from passive_pruner import PassiveVariableRemover
+from passive_pruner import PassiveVariableRemover, VAEEncoder
 from passive_pruner._common._codes import code_names
 from passive_pruner.datasets import make_posterior
 from passive_pruner.exceptions import PassiveUndeterminedWarning
@@ -318,10 +319,60 @@ def test_determined_cases_do_not_warn(posterior, draws):
         PassiveVariableRemover(criterion="kl").fit(np.hstack(active))
 
 
-def test_all_active_means_warn_since_they_look_like_draws():
-    active, _ = make_posterior(["active"] * 3, random_state=0)
+def test_all_active_means_warn_if_they_are_distributed_as_draws_are():
+    active, _ = make_posterior(["active"] * 3, 4000, random_state=0)
     with pytest.warns(PassiveUndeterminedWarning, match="If no variable is passive"):
         PassiveVariableRemover().fit(active.mean)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_draws_warn_from_a_thousand_rows_on(seed):
+    posterior, _ = make_posterior(["active", "passive", "passive"], 1000, random_state=seed)
+    noise = np.random.default_rng(seed).standard_normal(posterior.mean.shape)
+    draws = posterior.mean + np.sqrt(posterior.variance) * noise
+    with pytest.warns(PassiveUndeterminedWarning, match="distributed as the prior"):
+        PassiveVariableRemover().fit(draws)
+
+
+@pytest.mark.parametrize("n_samples", [150, 5000])
+@pytest.mark.parametrize("scaled", [False, True])
+def test_codes_without_passive_variables_warn_if_they_were_standardised(n_samples, scaled):
+    """Groups of rows, as in most real data: their codes are not normal."""
+    rng = np.random.default_rng(0)
+    groups = rng.choice([-1.0, 0.2, 1.2], size=(n_samples, 4)) + rng.normal(0, 0.3, (n_samples, 4))
+    codes = groups * [0.9, 1.0, 1.05, 1.1]
+    remover = PassiveVariableRemover()
+    if scaled:
+        with pytest.warns(PassiveUndeterminedWarning, match="same variance"):
+            remover.fit(StandardScaler().fit_transform(codes))
+    else:
+        remover.fit(codes)
+    assert remover.undetermined_
+    assert "The types hold if these are mean codes." in remover.summary()
+
+
+def test_a_small_healthy_pipeline_does_not_warn():
+    X = load_wine().data
+    pipe = make_pipeline(
+        StandardScaler(), VAEEncoder(5, max_steps=300, random_state=0), PassiveVariableRemover()
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", PassiveUndeterminedWarning)
+        pipe.fit(X)
+    assert pipe.transform(X).shape[1] == 5
+
+
+@pytest.mark.parametrize("library", [pd, pl, None])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("output", ["default", "pandas", "polars"])
+def test_transform_refuses_what_is_not_finite_in_every_container(library, bad, output, posterior):
+    X = frame(posterior.mean, library=library) if library else posterior.mean
+    rows = posterior.mean[:3].copy()
+    rows[1, 1] = bad  # in a column that is dropped
+    remover = PassiveVariableRemover().set_output(transform=output).fit(X)
+    assert remover.transform(X).shape[1] == len(KEPT)
+    with pytest.raises(ValueError, match=r"contains (NaN|infinity)"):
+        remover.transform(frame(rows, library=library) if library else rows)
 
 
 # Nothing left, bad input, failures that leave nothing behind

@@ -1,5 +1,6 @@
 """Truths about the report: one row per variable, nothing that the moments do not know."""
 
+import re
 import subprocess
 import sys
 from functools import reduce
@@ -228,3 +229,62 @@ else:
     raise AssertionError
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_few_rows_decide_little(seed):
+    """A true variance of 0.12 is seldom called passive for sure, however few the rows."""
+    rng = np.random.default_rng(seed)
+    for n_samples, most in ((2, 0), (7, 0), (8, 0.1), (10, 0.1), (20, 0.07), (50, 0.03)):
+        codes = np.sqrt(0.12) * rng.standard_normal((n_samples, 1500))
+        table = PassiveVariableRemover(threshold=0.1).partial_fit(codes).report_
+        wrong = table["decided"] & (table["type"] == "passive")
+        assert wrong.mean() <= most
+        if n_samples < 8:
+            assert table["variance_of_mean_se"].isna().all()
+
+
+def test_summary_of_few_rows_says_that_nothing_is_sure():
+    codes = np.random.default_rng(3).standard_normal((2, 3)) * [0.45, 0.01, 1]
+    summary = PassiveVariableRemover().fit(codes).summary()
+    assert summary.endswith("How sure: that cannot be told from fewer than 8 rows.")
+    assert "nan" not in summary
+
+
+@pytest.mark.parametrize("period", [2, 10, 24])
+def test_standard_errors_of_periodic_rows_are_those_of_shuffled_ones(period):
+    rng = np.random.default_rng(0)
+    size = period * 4096
+    codes = rng.standard_normal((size, 2)) * np.where(np.arange(size) % period, 0.1, 2)[:, None]
+    given, shuffled = (
+        standard_errors(LatentMoments.from_batch(x))["variance_of_mean"]
+        for x in (codes, rng.permutation(codes))
+    )
+    np.testing.assert_allclose(given, shuffled, rtol=0.3)
+
+
+@pytest.mark.parametrize(
+    "threshold, value",
+    [(0.1, 0.10000004), (0.1, 0.1 - 1e-9), (0.0999999, 0.1), (1, 1.0001), (0.1, 0.0999999)],
+)
+def test_printed_numbers_do_not_contradict_the_rule(threshold, value):
+    # Normal, so that a variable at the threshold is undecided and printed; and one that is passive.
+    codes = np.random.default_rng(0).standard_normal((500, 2))
+    codes = (codes - codes.mean(axis=0)) / codes.std(axis=0) * np.sqrt([value, 0.001])
+    summary = PassiveVariableRemover(threshold=threshold).partial_fit(codes).summary()
+    evidence = re.findall(r"(active|passive) +Var\(mu\) = (\S+)", summary)
+    stated = float(re.search(r"Var\(mu\) <= ([^,]+),", summary)[1])
+    assert len(evidence) >= 2
+    for type_, printed in evidence:
+        assert (float(printed) <= stated) == (type_ == "passive")
+
+
+def test_report_of_the_remover_has_no_empty_columns(posterior):
+    table = PassiveVariableRemover().fit(posterior.mean).report_
+    assert not table.isna().all().any()
+    assert {"type", "decided", "variance_of_mean", "max_correlation_mean"} <= {*table}
+    full = PassiveVariableRemover(criterion="kl").fit(np.hstack(posterior)).report_
+    assert {*full} - {*table} == set(NEEDS_VARIANCE)
+    assert not full.isna().all().any()
+    nothing_known = report(LatentMoments.from_batch(posterior.mean), ["active"] * 4)
+    assert {*nothing_known.columns[nothing_known.isna().all()]} == set(NEEDS_VARIANCE)

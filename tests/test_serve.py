@@ -1,5 +1,6 @@
 """The example service, asked over HTTP on localhost."""
 
+import asyncio
 import importlib.util
 import socket
 import subprocess
@@ -63,8 +64,10 @@ def test_predictions_are_those_of_the_pipeline(n_rows, served):
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        ("", "Field required"),
-        ("{", "JSON decode error"),
+        ("", "Invalid JSON: EOF"),
+        ("{", "Invalid JSON: EOF"),
+        ("[" * 100_000, "recursion limit"),
+        (b"\xff", "Invalid JSON"),
         ('{"rows": []}', "at least 1 item"),
         ('{"rows": [[1, 2]]}', "at least 30 items"),
         ('{"rows": [[' + "1," * 30 + "1]]}", "at most 30 items"),
@@ -80,6 +83,45 @@ def test_bad_input_is_refused_with_a_reason(body, reason, served):
     assert answer.status_code == 422
     assert any(reason in detail["msg"] for detail in answer.json()["detail"]), answer.json()
     assert served[2].get("/health").status_code == 200
+
+
+def test_a_body_that_is_too_long_is_refused_before_it_is_kept(served):
+    _, _, client = served
+    longest = [[-1.2345678901234567e-100] * 30] * 1000  # the most digits, the most rows
+    assert client.post("/predict", json={"rows": longest}).status_code == 200
+    assert client.post("/predict", content=b" " * 1_000_000).status_code == 413
+
+    def parts():  # without a length in the headers
+        for _ in range(20):
+            yield b" " * 50_000
+
+    assert client.post("/predict", content=parts()).status_code == 413
+    head = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000000\r\n\r\n"
+    with socket.create_connection((client.base_url.host, client.base_url.port), 5) as asking:
+        asking.sendall(head)
+        assert b" 413 " in asking.recv(100)  # nothing of the body was needed
+
+
+def test_a_body_that_does_not_come_is_given_up(example, served, monkeypatch):
+    monkeypatch.setattr(example, "BODY_SECONDS", 0.1)
+    app = example.make_app(served[1])
+    sent = []
+
+    async def never():
+        await asyncio.Event().wait()
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/predict", "headers": [],
+             "query_string": b"", "root_path": "", "scheme": "http"}  # fmt: skip
+    asyncio.run(asyncio.wait_for(app(scope, never, send), 10))
+    assert sent[0]["status"] == 408
+
+
+def test_nothing_but_the_two_paths_is_there(served):
+    for path in ("/docs", "/openapi.json", "/redoc", "/"):
+        assert served[2].get(path).status_code == 404
 
 
 def test_the_server_loads_neither_torch_nor_scikit_learn(served):

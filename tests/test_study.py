@@ -161,6 +161,19 @@ def test_rows_are_drawn_and_seeded(known):
         (np.zeros(N - 1), {}, "X has 2000 rows and factors has 1999"),
         (np.zeros(N), {"subsets": ["all"]}, "Unknown subset 'all'; choose from full"),
         (np.arange(N) // (N - 3), {}, "Class 1 of factor 'y' has 3 examples"),
+        (np.zeros(N), {"n_examples": -5}, "'n_examples' parameter .* Got -5"),
+        (np.zeros(N), {"n_examples": 1.5}, "'n_examples' parameter .* Got 1.5"),
+        (np.zeros(N), {"test_size": 2}, "'test_size' parameter .* Got 2"),
+        (np.zeros(N), {"test_size": np.nan}, "'test_size' parameter .* Got nan"),
+        (np.zeros(N), {"threshold": np.nan}, "'threshold' parameter .* Got nan"),
+        (np.zeros(N), {"threshold": np.inf}, "'threshold' parameter .* Got inf"),
+        (np.zeros(N), {"threshold": -1}, "'threshold' parameter .* Got -1"),
+        (np.zeros(N), {"subsets": "full"}, "'subsets' parameter .* Got 'full'"),
+        (np.zeros(N), {"scale": True}, "'scale' parameter .* Got True"),
+        (np.zeros(N), {"scale": []}, "scale must hold True, False or both"),
+        (np.zeros(N), {"scale": ["no"]}, "scale must hold True, False or both"),
+        (np.zeros(N), {"estimators": [LogisticRegression()]}, "'estimators' parameter"),
+        (np.zeros(N), {"random_state": "a"}, "'random_state' parameter"),
     ],
 )
 def test_errors_name_what_to_do(known, y, options, message):
@@ -186,3 +199,8 @@ def test_states_have_the_types_of_the_last_one():
     assert set(zip(table["type_1"], table["type_2"], strict=True)) == {("active", "passive")}
     with pytest.raises(ValueError, match="empty dict"):
         correlation_by_type({}, X)
+    with pytest.raises(ValueError, match="2 variables at step 1, 3 variables at step 2"):
+        correlation_by_type({1: before, 2: KnownEncoder(["active"] * 3)}, X)
+    for threshold in (-1, np.nan, np.inf):
+        with pytest.raises(ValueError, match=f"at least 0, got {threshold}"):
+            correlation_by_type(after, X, threshold=threshold)

@@ -1,5 +1,6 @@
 """The command: what it trains, what it leaves behind, what it concludes."""
 
+import errno
 import json
 import os
 
@@ -11,6 +12,7 @@ from passive_pruner.study import _sweep
 from passive_pruner.study.__main__ import main
 from passive_pruner.study._config import OBJECTIVES, PRESETS, STRENGTHS, Settings, load_settings
 from passive_pruner.study._data import DATASETS, load
+from passive_pruner.study._files import write_whole
 from passive_pruner.study._summary import check_claims
 from tests.conftest import small_encoder
 
@@ -88,14 +90,74 @@ def test_models_that_fail_are_reported_and_leave_no_results(tmp_path, monkeypatc
     assert len(list((tmp_path / "out" / "models").iterdir())) == n_trained
 
 
-def test_a_file_of_results_is_complete_or_absent(tmp_path, monkeypatch):
-    def killed(*_):
-        raise KeyboardInterrupt
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left")])
+@pytest.mark.parametrize("content", ["text", b"bytes"])
+def test_a_file_is_complete_or_as_it_was(tmp_path, monkeypatch, error, content):
+    path = tmp_path / "a.json"
+    write_whole(path, content)
+    (tmp_path / "other").touch()
+    assert path.stat().st_mode == (tmp_path / "other").stat().st_mode
+    (tmp_path / "other").unlink()
+    before = path.read_bytes()
 
-    monkeypatch.setattr(os, "replace", killed)
-    with pytest.raises(KeyboardInterrupt):
-        _sweep._write_atomically(tmp_path / "a.json", "{}")
-    assert not list(tmp_path.glob("*.json"))
+    def fails(*_):
+        raise error
+
+    monkeypatch.setattr(os, "fsync", fails)
+    with pytest.raises(type(error)) as raised:
+        write_whole(path, "other" * 1000)
+    assert isinstance(error, KeyboardInterrupt) or str(path) in str(raised.value)
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_a_full_disk_ends_models_and_leaves_nothing(tmp_path, monkeypatch, capsys):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    assert run(tmp_path) == 1
+    output = capsys.readouterr().out
+    assert output.count("failed: [Errno 28] No space left on device: ") == 2
+    assert list((tmp_path / "out" / "models").iterdir()) == []
+
+
+def test_a_file_that_is_no_result_is_named_and_blocks_nothing(finished, capsys, monkeypatch):
+    before = (finished / "out" / "subsets.csv").read_bytes()
+    models = finished / "out" / "models"
+    first, second = (next(models.glob(f"wine-beta_vae-{s}-*.json")) for s in (1, 4))
+    first.write_bytes(b"")
+    assert run(finished) == 0
+    output = capsys.readouterr().out
+    assert f"{first} does not hold the results of its model" in output
+    assert "1 models trained, 1 kept, 0 failed" in output
+    assert (finished / "out" / "subsets.csv").read_bytes() == before
+
+    settings = load_settings(path=finished / "tiny.toml", datasets=["wine"], n_seeds=1,
+                             objectives=["beta_vae"])  # fmt: skip
+    result = json.loads(first.read_text())
+    monkeypatch.setattr(_sweep, "_train_and_evaluate", lambda *_: result)
+    half, other = first.read_bytes()[:5000], second.read_bytes()
+    for content in (half, other, b"[]", b"\xff", b"{}", b'{"model": {}}', b"[" * 100_000):
+        first.write_bytes(content)
+        lines = []
+        assert len(_sweep.read_results(settings, finished / "out")[0]) == 1
+        assert _sweep.run_sweep(settings, finished / "out", log=lines.append) == (1, 0)
+        assert str(first) in lines[0] and "trained again" in lines[0]
+        assert len(_sweep.read_results(settings, finished / "out")[0]) == 2
+
+
+def test_a_sweep_without_passive_variables_says_so_and_draws_no_blank_figures(tmp_path):
+    config = tmp_path / "one.toml"
+    config.write_text(TINY.replace("[1, 4]", "[0.001]").replace("= 4", "= 2"))
+    out = tmp_path / "out"
+    assert main(["--config", str(config), "--datasets", "wine", "--objectives", "beta_vae",
+                 "--seeds", "1", "--output", str(out)]) == 0  # fmt: skip
+    assert pd.read_csv(out / "models.csv")["passive"].tolist() == [0]
+    assert [p.name for p in out.glob("*.png")] == ["total_correlation_wine.png"]
+    summary = (out / "summary.md").read_text()
+    assert "nan" not in summary
+    assert summary.count("No model has passive variables") >= 3
 
 
 def test_training_passes_through_its_checkpoints(cancer):
@@ -110,6 +172,18 @@ def test_images_reach_convolutions():
     result = _sweep._train_and_evaluate(settings.models()[0], settings)
     assert result["model"]["steps"] == 2
     assert np.shape(result["moments"]["mean_covariance"]) == (10, 10)
+
+
+def test_the_schedule_of_the_capacity_ends_within_training():
+    """Whatever the number of steps; a warning, as of a schedule that does not end, is an error."""
+    settings = Settings(
+        datasets=("wine",), objectives=("annealed_vae",), small_steps=2, boosting=False
+    )
+    assert _sweep._train_and_evaluate(settings.models()[0], settings)["model"]["steps"] == 2
+    for preset in PRESETS:
+        for model in load_settings(preset).models():
+            objective = OBJECTIVES[model.objective](model.strength, model.steps, (8,))
+            assert getattr(objective, "iteration_threshold", 0) < model.steps
 
 
 def test_the_built_in_grid():
@@ -138,26 +212,61 @@ def test_a_model_is_known_by_what_its_results_depend_on():
     [
         (["--objectives", "vae"], "objectives: unknown 'vae'; choose from beta_vae"),
         (["--datasets", "iris"], "datasets: unknown 'iris'; choose from sprites"),
+        (["--datasets", "wine", "wine"], "datasets has 'wine' more than once"),
         (["--seeds", "0"], "n_seeds=0 must be at least 1"),
         (["--config", "absent.toml"], "absent.toml"),
+        (["--n-jobs", "0"], "--n-jobs must be at least 1"),
+        (["--quick", "--output", __file__], "test_study_sweep.py"),
+        (["--quick", "--output", "/proc/study"], "/proc/study"),
     ],
 )
-def test_mistakes_are_named(options, message, capsys):
+def test_mistakes_are_named_in_one_line(options, message, capsys):
     assert main(options) == 2
-    assert message in capsys.readouterr().err
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ") and message in line
 
 
-def test_unknown_settings_are_named(tmp_path):
-    (tmp_path / "a.toml").write_text("step = 5")
-    with pytest.raises(ValueError, match="unknown setting 'step'; choose from architecture"):
-        load_settings(path=tmp_path / "a.toml")
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("step = 5", "unknown setting 'step'; choose from architecture"),
+        ("n_seeds = 'x'", "n_seeds='x' must be a whole number"),
+        ("small_steps = 1.5", "small_steps=1.5 must be a whole number"),
+        ("n_components = true", "n_components=True must be a whole number"),
+        ("n_examples = -5", "n_examples=-5 must be at least 1"),
+        ("datasets = []", "datasets is empty; choose from sprites"),
+        ("datasets = 'wine'", "datasets='wine' must be a list"),
+        ("datasets = [['wine']]", "datasets: unknown ['wine']"),
+        ("hidden_layer_sizes = 16", "hidden_layer_sizes=16 must be a list"),
+        ("discriminator = [8, 0]", "discriminator=0 must be at least 1"),
+        ("strengths = 5", "strengths=5 must be a table"),
+        ("strengths = {beta_vae = 5}", "strengths.beta_vae=5 must be a list"),
+        ("strengths = {beta_vae = []}", "strengths.beta_vae is empty"),
+        ("strengths = {beta_vae = ['a']}", "strengths.beta_vae='a' must be a finite number"),
+        ("strengths = {beta_vae = [nan]}", "strengths.beta_vae=nan must be a finite number"),
+        ("strengths = {beta_vae = [1, 1.0]}", "strengths.beta_vae has 1.0 more than once"),
+        ("strengths = {vae = [1]}", "strengths: unknown 'vae'; choose from beta_vae"),
+        ("sprites = {size = 64}", "sprites: unknown 'size'; choose from image_size"),
+        ("sprites = {image_size = 'big'}", "sprites.image_size='big' must be a whole number"),
+        ("learning_rate = 0", "learning_rate=0 must be above 0"),
+        ("boosting = 'no'", "boosting='no' must be true or false"),
+        ("architecture = ['mlp']", "architecture=('mlp',) must be 'mlp' or 'conv'"),
+        ("not TOML", "is not a TOML file"),
+    ],
+)
+def test_wrong_settings_are_named_with_their_file(text, message, tmp_path, capsys):
+    path = tmp_path / "a.toml"
+    path.write_text(text)
+    assert main(["--config", str(path)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {path}") and message in line
 
 
 @pytest.mark.parametrize("name", [d for d in DATASETS if d != "mnist5k"])
 def test_data_sets_are_ready_for_training(name):
     sprites = {"image_size": 16, "n_scales": 2, "n_orientations": 2, "n_positions": 2}
     for n_images in (5, 100) if name == "sprites" else (5,):
-        X, factors, _ = load(name, tuple(sprites.items()), n_images)
+        X, factors, _ = load(name, sprites, n_images)
         assert len(X) == len(factors)
         assert np.isfinite(X).all()
         assert (X.dtype == np.uint8) == (X.ndim > 2)
@@ -207,4 +316,4 @@ def test_claims_are_decided_by_the_numbers(change, refuted):
 def test_claims_without_data_are_left_open():
     claims = check_claims(*results(**{**PAPER, "passive": (0, 0)}))
     assert claims[0].confirmed is None
-    assert json.dumps([c.numbers for c in claims])
+    assert not [c.numbers for c in claims if "nan" in c.numbers]

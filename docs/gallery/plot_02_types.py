@@ -35,7 +35,8 @@ remover.report_.round(3)
 
 # %%
 # A passive variable has a posterior variance s2 of 1 in every row, lower right; an active one has a
-# small one, lower left. A mixed variable is active in some rows only, or has not settled.
+# small one, lower left. A mixed variable is active in some rows only, or has not settled. Variables
+# of one type that lie together share a label, their numbers or how many they are.
 VariableTypesDisplay.from_estimator(pipe)
 plt.show()
 

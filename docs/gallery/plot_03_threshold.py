@@ -52,6 +52,8 @@ with TemporaryDirectory() as cache:
 
 # %%
 # Nearest neighbours read codes as they are, in which a passive variable is small and hardly counts.
+# The title names the threshold that the search chose, and all that are within one standard error of
+# the highest score, the shaded band: between these the folds do not decide.
 ThresholdDisplay.from_estimator(searches["as they are"])
 plt.show()
 

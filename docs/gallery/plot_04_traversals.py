@@ -3,7 +3,8 @@ What each variable draws
 ========================
 
 Decode a code while one of its variables runs through the range of the prior. An active variable
-changes the image; a passive one does not, because the decoder has learned to ignore it.
+changes the image; a passive one hardly does, because its draws were noise to the decoder, which has
+learned to ignore them.
 """
 
 # %%
@@ -32,7 +33,7 @@ pipe = make_pipeline(
 
 # %%
 # One row per variable, active ones first. The number at the right is the root mean square over
-# pixels of the range of what is decoded.
+# pixels of the range of what is decoded: small for a passive variable, and not exactly 0.
 TraversalDisplay.from_estimator(pipe, X, image_shape=(8, 8))
 plt.show()
 
@@ -42,7 +43,7 @@ TraversalDisplay.from_estimator(pipe, X, row=3, image_shape=(8, 8))
 plt.show()
 
 # %%
-# Originals above, reconstructions from the kept variables below; at the right the error of each
-# pixel.
+# Originals above, reconstructions from the kept variables below, over the numbers of their rows; at
+# the right the error of each pixel.
 ReconstructionDisplay.from_estimator(pipe, X, image_shape=(8, 8))
 plt.show()

@@ -8,11 +8,18 @@ import sys
 import warnings
 import webbrowser
 import zipfile
+from collections.abc import Mapping
+from os import PathLike, fspath
 from pathlib import Path
+
+import numpy as np
 
 from passive_pruner.explore._explorer import HOST, Explorer
 from passive_pruner.explore._page import make_page
 from passive_pruner.explore._values import compute_values
+
+# An archive may unpack to so many bytes, or to so many times its own size, if that is more.
+_MOST_UNPACKED, _MOST_RATIO = 2**28, 20
 
 
 def main(arguments=None):
@@ -43,6 +50,9 @@ def main(arguments=None):
     except (ImportError, OSError, OverflowError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
     print(f"{explorer}, bound to {HOST}: this machine only. Ctrl-C stops it.", flush=True)
     if options.browser:
         webbrowser.open(explorer.url)
@@ -69,8 +79,8 @@ def load_model(path):
     Raises
     ------
     ValueError
-        If it is no skops file, such as a pickle, holds other types, or an encoder that would run
-        a model file.
+        If it is no skops file, such as a pickle, holds other types, is small and unpacks to
+        gigabytes, or refers to a TorchScript file, which is a program.
     ImportError
         If skops is not installed.
     """
@@ -80,7 +90,7 @@ def load_model(path):
         raise ImportError(
             "Models are read by skops. Install it with pip install 'passive_pruner[explore]'."
         ) from error
-    from passive_pruner._trusted import refuse_model_files, trusted_types
+    from passive_pruner._trusted import trusted_types
 
     if not zipfile.is_zipfile(path):
         Path(path).open("rb").close()  # a missing file has its own error
@@ -89,17 +99,73 @@ def load_model(path):
             "runs whatever code is in it. Save the model with skops.io.dump(model, 'model.skops'), "
             "or load it yourself and call passive_pruner.explore.explore(model, X, y)."
         )
+    _check_size(path)
     trusted = trusted_types()
-    unknown = sorted(set(get_untrusted_types(file=path)) - set(trusted))
+    try:
+        unknown = sorted(set(get_untrusted_types(file=path)) - set(trusted))
+        if not unknown:
+            model = load(path, trusted=trusted)
+    except Exception as error:
+        # A file that skops has not written, or that was cut or changed since: its readers of JSON,
+        # arrays and archives raise whatever they stumble over.
+        raise ValueError(
+            f"{path} is an archive, but not one that skops can read "
+            f"({type(error).__name__}: {error}). Save the model with "
+            "skops.io.dump(model, 'model.skops')."
+        ) from error
     if unknown:
         raise ValueError(
             f"{path} holds types that are neither of scikit-learn nor of this package: "
             f"{', '.join(unknown)}. If you know them, load it yourself with skops.io.load and call "
             "passive_pruner.explore.explore(model, X, y)."
         )
-    estimator = load(path, trusted=trusted)
-    refuse_model_files(estimator)
-    return estimator
+    if program := next(_programs(model), None):
+        raise ValueError(
+            f"{path} encodes by {program!r}. A TorchScript file is a program that can read and "
+            "write any file, whatever holds its name. If you know it, load the model yourself with "
+            "skops.io.load and call passive_pruner.explore.explore(model, X, y)."
+        )
+    return model
+
+
+def _check_size(path):
+    """Refuse an archive that unpacks to far more than it is: weights hardly shrink by packing."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(member.file_size for member in archive.infolist())
+    except zipfile.BadZipFile as error:
+        raise ValueError(f"{path} is a damaged archive: {error}.") from error
+    packed = Path(path).stat().st_size
+    if unpacked > max(_MOST_UNPACKED, _MOST_RATIO * packed):
+        raise ValueError(
+            f"{path} has {packed:,} bytes and would unpack to {unpacked:,}: it is not a model, or "
+            "one of constants. If you know it, load it yourself with skops.io.load and call "
+            "passive_pruner.explore.explore(model, X, y)."
+        )
+
+
+def _programs(model):
+    """Find files that PretrainedEncoders in `model` would run as TorchScript, at any depth."""
+    from passive_pruner import PretrainedEncoder
+
+    seen, found = set(), [model]
+    while found:
+        value = found.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        is_encoder = isinstance(value, PretrainedEncoder)
+        for encode in [getattr(value, n, None) for n in ("encode", "encode_") if is_encoder]:
+            if isinstance(encode, (str, PathLike)) and not fspath(encode).endswith(".onnx"):
+                yield fspath(encode)
+        if isinstance(value, Mapping):
+            found += [*value.keys(), *value.values()]
+        elif isinstance(value, (list, tuple, set, frozenset)):
+            found += value
+        elif isinstance(value, np.ndarray):
+            found += value.ravel().tolist() if value.dtype == object else []
+        # Last, because a subclass of any of these may have attributes as well.
+        found += vars(value).values() if hasattr(value, "__dict__") else ()
 
 
 def load_data(path, estimator, target=None):
@@ -162,13 +228,16 @@ def _parser():
     parser.add_argument("data", type=Path, help="Parquet or CSV file of the rows")
     parser.add_argument("--target", metavar="COLUMN", help="target of the cross-validated score")
     parser.add_argument("--scoring", metavar="NAME", help="score, as in scikit-learn")
-    parser.add_argument("--cv", type=int, default=5, metavar="N", help="folds (default: 5)")
     parser.add_argument(
-        "--thresholds", type=float, nargs="+", metavar="T", help="steps of the slider"
+        "--cv", type=int, default=5, metavar="N", help="folds, at least 2 (default: 5)"
     )
     parser.add_argument(
+        "--thresholds", type=float, nargs="+", metavar="T",
+        help="steps of the slider, finite and at least 0",
+    )  # fmt: skip
+    parser.add_argument(
         "--image-shape", type=int, nargs="+", metavar="N",
-        help="height, width and channels of images in flat rows",
+        help="height, width and, for colour, channels of images in flat rows",
     )  # fmt: skip
     parser.add_argument("--port", type=int, default=0, help="port; 0, the default, is a free one")
     parser.add_argument(

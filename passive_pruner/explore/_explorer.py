@@ -1,5 +1,7 @@
 """The function that users call, and the server behind the page."""
 
+import re
+import sys
 import threading
 import webbrowser
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -9,6 +11,10 @@ from passive_pruner.explore._page import make_page
 from passive_pruner.explore._values import compute_values
 
 HOST = "127.0.0.1"
+# Browsers leave the port out where it is that of HTTP, 80.
+_OWN_NAME = re.compile(r"(127\.0\.0\.1|localhost)(:\d+)?", re.IGNORECASE)
+# After so many seconds of silence a connection is closed.
+_TIMEOUT = 30
 
 
 def explore(
@@ -42,16 +48,18 @@ def explore(
     y : array-like of shape (n_samples,), default=None
         Target; None shows no score.
     thresholds : array-like of float, default=None
-        Steps of the slider. 0, which keeps everything, and the threshold of the remover are
-        added. None takes 20 from 0 to 1.
+        Steps of the slider, finite and at least 0, in the units of the criterion (nats for
+        "kl"). 0, which keeps everything, and the threshold of the remover are added. None takes
+        20 from 0 to 1.
     cv : int, cross-validation generator or iterable, default=5
-        Folds, as in :func:`sklearn.model_selection.cross_val_score`.
+        Folds, as in :func:`sklearn.model_selection.cross_val_score`. They are drawn once, and
+        all thresholds are scored on the same ones.
     scoring : str or callable, default=None
         Score, as there. None is accuracy or R².
     image_shape : tuple of int, default=None
         (height, width) or (height, width, channels) of images that are given as flat rows.
     port : int, default=0
-        Port of the server; 0 takes a free one.
+        Port of the server, up to 65535; 0 takes a free one.
     open_browser : bool, default=True
         Whether to open the page in the browser.
 
@@ -63,7 +71,10 @@ def explore(
     Raises
     ------
     ValueError
-        If the estimator has no encoder.
+        If the estimator has no encoder of this package, `X` and `y` differ in length, a threshold
+        is negative or not finite, or `image_shape` is not that of a row.
+    OSError
+        If the port is in use.
     ImportError
         If plotly is not installed.
 
@@ -121,8 +132,7 @@ class Explorer:
 
     def __init__(self, page, *, port=0):
         self.page = page
-        self._server = ThreadingHTTPServer((HOST, port), _handler(page.encode()))
-        self._server.daemon_threads = True
+        self._server = _Server((HOST, port), _handler(page.encode()))
         self.url = f"http://{HOST}:{self._server.server_port}/"
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._thread.start()
@@ -162,12 +172,22 @@ class Explorer:
         )
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request, client_address):
+        """Say nothing of a browser that closed its tab; that is no error."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
+
+
 def _handler(page):
     class Handler(BaseHTTPRequestHandler):
+        timeout = _TIMEOUT
+
         def do_GET(self):
             # A name that some other site points at this machine must not reach the data.
-            host = self.headers.get("Host", "").rpartition(":")[0]
-            if host not in (HOST, "localhost"):
+            if not _OWN_NAME.fullmatch(self.headers.get("Host", "")):
                 self.send_error(403)
             elif self.path != "/":
                 self.send_error(404)

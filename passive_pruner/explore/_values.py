@@ -1,12 +1,13 @@
 """All numbers that the page shows, for every criterion and threshold."""
 
 from base64 import b64encode
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.model_selection import cross_val_score
+from sklearn.model_selection import check_cv, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import _safe_indexing
@@ -22,8 +23,8 @@ from passive_pruner.plots._inputs import (
     steps_of,
     variable_names,
 )
-from passive_pruner.regime import CRITERIA, LatentMoments, report
-from passive_pruner.regime._criteria import is_kept
+from passive_pruner.regime import CRITERIA, report
+from passive_pruner.regime._criteria import TYPES, is_kept
 
 #: Thresholds of the slider: 0, which keeps everything, and three to six per factor of ten.
 THRESHOLDS = (
@@ -50,40 +51,44 @@ def compute_values(
     """
     estimator = getattr(estimator, "best_estimator_", estimator)
     n_given = _num_samples(X)
+    if y is not None and _num_samples(y) != n_given:
+        raise ValueError(
+            f"X has {n_given} rows and y has {_num_samples(y)}; pass one target per row of X, in "
+            "the same order."
+        )
     if n_given > MAX_ROWS:
         rows = np.sort(np.random.default_rng(0).choice(n_given, MAX_ROWS, replace=False))
         X, y = _safe_indexing(X, rows), None if y is None else _safe_indexing(y, rows)
-    parts = find_encoder("explore", estimator, X)
-    encoder, given = parts.encoder, parts.remover or PassiveVariableRemover()
-    mean, variance = encoder.posterior(parts.X)
-    d = mean.shape[1]
-    steps = THRESHOLDS if thresholds is None else thresholds
-    thresholds = np.unique([0.0, given.threshold, *steps])
-    if not thresholds[0] >= 0:
-        raise ValueError(f"Thresholds must be at least 0, got {thresholds[0]:g}.")
-    moments = LatentMoments.from_batch(mean, variance, entropy=True)
+        cv = _folds_of_rows(cv, rows, n_given)
+    parts = find_encoder("explore", estimator, X, needs="moments")
+    encoder = parts.encoder
+    criterion, threshold, drop = _rule(parts.remover)
+    thresholds = _checked_thresholds(thresholds, threshold)
+    moments = encoder.moments(parts.X, entropy=True)
+    d = moments.n_components
     score = None
     if y is not None:
-        codes = encoder.transform(parts.X)[:, :d]
+        codes = encoder.transform(parts.X)
         score = _Score(codes, y, _after_encoder(estimator, parts), cv, scoring)
     criteria = {
-        criterion: {
-            **_description(criterion, moments),
-            **_per_threshold(criterion, thresholds, given.drop, moments, score),
+        name: {
+            **_description(name, moments),
+            **_per_threshold(name, thresholds, drop, moments, score),
         }
-        for criterion in CRITERIA
+        for name in CRITERIA
     }
     evidence = report(moments, [""] * d).drop(columns="type")
     return _plain(
         {
             "encoder": type(encoder).__name__,
             "output": encoder.output,
-            "n_rows": len(mean),
+            "n_rows": moments.n_samples,
             "n_rows_given": n_given,
             "n_features": encoder.n_features_in_,
             "names": variable_names(encoder),
-            "drop": list(given.drop),
-            "start": {"criterion": given.criterion, "threshold": float(given.threshold)},
+            "types": TYPES,
+            "drop": drop,
+            "start": {"criterion": criterion, "threshold": float(threshold)},
             "thresholds": thresholds,
             "criteria": criteria,
             "report": {name: evidence[name].to_numpy() for name in evidence},
@@ -97,16 +102,40 @@ def compute_values(
     )
 
 
+def _rule(remover):
+    """Return criterion, threshold and types to drop: as the remover was fitted, or its defaults."""
+    if remover is None:
+        remover = PassiveVariableRemover()
+        return remover.criterion, remover.threshold, remover.drop
+    return remover.criterion_, remover.threshold_, remover.drop_
+
+
+def _checked_thresholds(steps, threshold):
+    """Return the steps of the slider: those given, that of the remover, and 0."""
+    steps = THRESHOLDS if steps is None else steps
+    thresholds = np.unique(np.array([0.0, threshold, *steps], dtype=np.float64))
+    if wrong := [t for t in thresholds if not (np.isfinite(t) and t >= 0)]:
+        raise ValueError(f"Thresholds must be finite and at least 0, got {wrong[0]:g}.")
+    return thresholds
+
+
+def _folds_of_rows(cv, rows, n_given):
+    """Folds that were given by numbers of all rows, in numbers of the rows that were drawn."""
+    if cv is None or isinstance(cv, Integral) or hasattr(cv, "split"):
+        return cv
+    # Indexing turns masks into numbers as well.
+    every = np.arange(n_given)
+    return [[np.flatnonzero(np.isin(rows, every[part])) for part in fold] for fold in cv]
+
+
 def _description(criterion, moments):
-    """Say what the criterion is and what it compares with its threshold."""
+    """Say what the criterion is; a variable whose value is above the threshold is not passive."""
     rule = CRITERIA[criterion]
-    unit = f" ({rule.unit})" if rule.unit else ""
     return {
         "title": rule.title,
-        "words": rule.words.format(threshold="the threshold"),
-        "symbol": rule.distance_symbol + unit,
+        "words": rule.words,
+        "symbol": rule.distance_symbol + (f" ({rule.unit})" if rule.unit else ""),
         "knows_mixed": rule.knows_mixed,
-        "statistic": "distance_of_variance" if rule.collapsed else rule.statistic,
         "values": rule.distance(moments),
     }
 
@@ -141,7 +170,10 @@ def _after_encoder(estimator, parts):
 
 
 class _Score:
-    """Cross-validated score of kept variables; each set of variables is scored once."""
+    """Cross-validated score of kept variables; each set of variables is scored once.
+
+    All sets are scored on the same folds, or their scores could not be compared.
+    """
 
     def __init__(self, codes, y, predictor, cv, scoring):
         y = np.asarray(y)
@@ -149,12 +181,17 @@ class _Score:
             continuous = type_of_target(y).startswith("continuous")
             last = Ridge() if continuous else LogisticRegression(max_iter=1000)
             predictor = make_pipeline(StandardScaler(), last)
+        folds = check_cv(cv, y, classifier=is_classifier(predictor))
+        self._folds = list(folds.split(codes, y))
+        if len(self._folds) < 2:
+            raise ValueError(f"cv must give at least 2 folds, got {len(self._folds)}.")
         self._codes, self._y, self._predictor = codes, y, predictor
-        self._cv, self._scoring, self._known = cv, scoring, {}
+        self._scoring, self._known = scoring, {}
         default = "accuracy" if is_classifier(predictor) else "R²"
         self.description = {
             "name": scoring if isinstance(scoring, str) else "score" if scoring else default,
             "predictor": ", ".join(type(step).__name__ for _, step in predictor.steps),
+            "n_folds": len(self._folds),
         }
 
     def __call__(self, kept):
@@ -162,13 +199,12 @@ class _Score:
         if (key := kept.tobytes()) not in self._known:
             scores = cross_val_score(
                 self._predictor,
-                self._codes[:, kept],
+                _safe_indexing(self._codes, np.flatnonzero(kept), axis=1),
                 self._y,
-                cv=self._cv,
+                cv=self._folds,
                 scoring=self._scoring,
                 error_score="raise",
             )
-            self.description["n_folds"] = len(scores)
             self._known[key] = (scores.mean(), scores.std() / np.sqrt(len(scores) - 1))
         return self._known[key]
 
@@ -178,9 +214,16 @@ def _traversal(encoder, n_components, image_shape, feature_names):
     if not hasattr(encoder, "inverse_transform"):
         return None
     decoded = decode_traversals(encoder, _TRAVERSAL, np.zeros(n_components))
-    result = {"steps": _TRAVERSAL}
+    # How far a variable moves a decoded value at most, in the units of the data.
+    change = np.ptp(decoded, axis=1)
+    result = {"steps": _TRAVERSAL, "largest_change": change.max(axis=1)}
     shape = image_shape_of(encoder, image_shape)
     if shape is not None:
+        if len(shape) not in (2, 3) or min(shape) < 1:
+            raise ValueError(
+                "image_shape must be (height, width) or (height, width, channels), got "
+                f"{tuple(shape)}."
+            )
         if np.prod(shape) != decoded.shape[2]:
             raise ValueError(
                 f"image_shape={tuple(shape)} has {np.prod(shape)} values, but the encoder decodes "
@@ -191,8 +234,7 @@ def _traversal(encoder, n_components, image_shape, feature_names):
         return {**result, "shape": shape, "pixels": b64encode(pixels.tobytes()).decode()}
     names = feature_names or [str(i) for i in range(decoded.shape[2])]
     # Of wide tables the columns that change most, in their order.
-    change = np.ptp(decoded, axis=1).max(axis=0)
-    shown = np.sort(np.argsort(-change, kind="stable")[:_MAX_FEATURES])
+    shown = np.sort(np.argsort(-change.max(axis=0), kind="stable")[:_MAX_FEATURES])
     return {**result, "features": [names[i] for i in shown], "decoded": decoded[..., shown]}
 
 

@@ -2,27 +2,11 @@
 // Draws the values that Python computed; computes nothing but the order of the variables.
 const V = JSON.parse(document.getElementById("values").textContent);
 const byId = (id) => document.getElementById(id);
-const TYPES = ["active", "mixed", "passive"];
 const SYMBOLS = { active: "circle", mixed: "diamond", passive: "square" };
-const CRITERIA = {
-  active_units: "variance of the mean",
-  variance: "posterior variance",
-  kl: "KL divergence",
-  entropy: "entropy of the mean",
-};
-const STATISTICS = {
-  variance_of_mean: "Var(μ)",
-  distance_of_variance: "|E[s²] − 1|",
-  kl: "KL (nats)",
-  entropy_power: "entropy power of μ",
-};
-const RULES = {
-  active_units: "Passive: the variance of the posterior mean, Var(μ), is at most the threshold.",
-  variance: "Passive: Var(s²) is below the threshold and E[s²] at most that far from 1. Active: " +
-    "Var(s²) is below it and E[s²] at most the threshold. Mixed: everything else.",
-  kl: "Passive: the mean KL divergence of the posterior from the prior is at most the threshold.",
-  entropy: "Passive: the entropy power of the posterior means is at most the threshold.",
-};
+// What s² would be in every row if a type were as clear as it can be.
+const IDEAL = { active: 0, passive: 1 };
+// The tolerance of the paper, for saying how near to that the variables are.
+const NEAR = 0.1;
 const REPORT = {
   variance_of_mean: "Var(μ)",
   mean_of_variance: "E[s²]",
@@ -38,6 +22,16 @@ const numbers = [...V.names.keys()];
 const short = (x) => (x === null ? "–" : Number(x.toPrecision(3)).toString());
 const minus = (x) => String(x).replace("-", "−");
 const fixed = (x, digits) => (x === null ? "–" : x.toFixed(digits));
+// Python writes formulas in ASCII.
+const formula = (text) =>
+  text.replace(/\bmu\b/g, "μ").replace(/\bs2\b/g, "s²").replaceAll("<=", "≤").replaceAll(" - ", " − ");
+// Not Math.min(...list): a call takes some 100,000 arguments at most, and 256 variables have more.
+const least = (list) => list.reduce((a, b) => Math.min(a, b), Infinity);
+const most = (list) => list.reduce((a, b) => Math.max(a, b), -Infinity);
+const fromTo = (list) => {
+  const low = fixed(least(list), 3), high = fixed(most(list), 3);
+  return low === high ? low : `${low} to ${high}`;
+};
 
 const state = {
   criterion: V.start.criterion,
@@ -47,10 +41,12 @@ const state = {
 
 // ---------------------------------------------------------------- what all plots share
 const CONFIG = { displaylogo: false, responsive: true, displayModeBar: false };
+const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 function layout(more = {}) {
-  const axis = { gridcolor: "#e6eaee", zeroline: false, automargin: true, fixedrange: true };
+  const axis = { gridcolor: color("grid"), zeroline: false, automargin: true, fixedrange: true };
   return {
-    font: { family: "system-ui, Segoe UI, Roboto, DejaVu Sans, sans-serif", size: 13, color: "#1f2933" },
+    font: { family: "system-ui, Segoe UI, Roboto, DejaVu Sans, sans-serif", size: 13, color: color("ink") },
+    paper_bgcolor: color("card"), plot_bgcolor: color("card"),
     margin: { l: 56, r: 16, t: more.showlegend === false ? 10 : 30, b: 48 },
     hovermode: "closest",
     legend: { orientation: "h", x: 0, xanchor: "left", y: 1.01, yanchor: "bottom", font: { size: 12 } },
@@ -62,28 +58,28 @@ function layout(more = {}) {
 const RED_BLUE = ["#053061", "#4393c3", "#f7f7f7", "#d6604d", "#67001f"].map((c, i) => [i / 4, c]);
 const draw = (id, traces, options) => Plotly.react(byId(id), traces, options, CONFIG);
 const title = (name, text) => { byId(`figure-${name}`).querySelector("h3").textContent = text; };
-const line = (more) => ({ type: "line", line: { color: "#1f2933", width: 1.5, dash: "dot" }, ...more });
+const line = (more) => ({ type: "line", line: { color: color("ink"), width: 1.5, dash: "dot" }, ...more });
 
 // ---------------------------------------------------------------- plots
 const numbersOf = (list) => [...list.keys()];
 // Every label, or every second, third, ... where `size` pixels for each would not fit.
-function ticks(id, labels, size = 11) {
+function ticks(id, labels, size = 14) {
   const room = Math.max(100, byId(id).clientWidth - 130);
   const step = Math.ceil((labels.length * size) / room);
   const shown = numbersOf(labels).filter((i) => i % step === 0);
   const ticktext = shown.map((i) => labels[i]);
-  return { tickvals: shown, ticktext, tickangle: -90, tickfont: { size: size - 1 } };
+  return { tickvals: shown, ticktext, tickangle: -90, tickfont: { size: 11 } };
 }
-// Thresholds span orders of magnitude and include 0: evenly spaced, each with its value.
+// Thresholds span orders of magnitude and include 0: evenly spaced, with the value of some.
 const thresholdAxis = (id) => ({
   title: { text: "threshold" }, range: [-0.6, V.thresholds.length - 0.4],
-  ...ticks(id, V.thresholds.map(short), 12),
+  ...ticks(id, V.thresholds.map(short), 44), tickangle: 0,
 });
 const atIndex = () => line({ x0: state.index, x1: state.index, y0: 0, y1: 1, yref: "paper", layer: "below" });
 
 function drawKept(c) {
   const x = numbersOf(V.thresholds);
-  const traces = TYPES.map((type) => ({
+  const traces = V.types.map((type) => ({
     type: "bar", name: type, x,
     y: x.map((i) => numbers.filter((j) => c.kept[i][j] && c.types[i][j] === type).length),
     marker: { color: V.colors[type], opacity: x.map((i) => (i === state.index ? 1 : 0.5)) },
@@ -117,7 +113,7 @@ function drawTotalCorrelation(c) {
 function drawScore(c) {
   if (V.score === null) return;
   const trace = lines(c, "score", V.score.name, V.colors.active, "circle");
-  trace.line.color = trace.marker.color = "#1f2933";
+  trace.line.color = trace.marker.color = color("ink");
   trace.error_y = { type: "data", array: c.standard_error, thickness: 1.2, width: 3 };
   draw("plot-score", [trace], layout({
     showlegend: false, shapes: [atIndex()], xaxis: thresholdAxis("plot-score"),
@@ -126,13 +122,13 @@ function drawScore(c) {
 }
 
 function byType(types, x, y, hover) {
-  return TYPES.map((type) => {
+  return V.types.map((type) => {
     const chosen = numbers.filter((j) => types[j] === type);
     return {
       type: "scatter", mode: "markers", name: type,
       x: chosen.map((j) => x[j]), y: chosen.map((j) => y[j]),
       text: chosen.map((j) => V.names[j]),
-      marker: { color: V.colors[type], symbol: SYMBOLS[type], size: 10, line: { color: "#fff", width: 1 } },
+      marker: { color: V.colors[type], symbol: SYMBOLS[type], size: 10, line: { color: color("card"), width: 1 } },
       hovertemplate: `variable %{text}<br>${hover}<extra></extra>`,
     };
   });
@@ -144,16 +140,16 @@ const region = (type, corners) => ({
 const positive = (values) => values.filter((x) => x > 0);
 function drawStatistic(c, types, order) {
   const threshold = V.thresholds[state.index];
-  const floor = Math.min(...positive(V.thresholds), ...positive(c.values)) / 1.6;
-  const top = Math.max(V.thresholds.at(-1), ...c.values) * 1.6;
+  const range = [...positive(V.thresholds), ...positive(c.values)];
+  const floor = range.length ? least(range) / 1.6 : 0.1, top = range.length ? most(range) * 1.6 : 1;
   const place = [];
   order.forEach((j, i) => { place[j] = i; });
-  const name = STATISTICS[c.statistic];
+  const name = formula(c.symbol);
   title("statistic", `${name} of every variable`);
   const options = layout({
     xaxis: {
       title: { text: "variable" }, range: [-0.8, n - 0.2],
-      ...ticks("plot-statistic", order.map((j) => V.names[j]), 12),
+      ...ticks("plot-statistic", order.map((j) => V.names[j])),
     },
     yaxis: { type: "log", title: { text: name }, range: [Math.log10(floor), Math.log10(top)], dtick: 1 },
   });
@@ -175,7 +171,7 @@ function drawStatistic(c, types, order) {
 function drawVariances(types) {
   const t = V.thresholds[state.index];
   const x = V.report.mean_of_variance, y = V.report.variance_of_variance;
-  const right = Math.max(1.1, ...x) * 1.05, top = Math.max(0.02, ...y) * 1.2;
+  const right = Math.max(1.1, most(x)) * 1.05, top = Math.max(0.02, most(y)) * 1.2;
   const options = layout({
     xaxis: { title: { text: "mean of s²" }, range: [-0.04, right] },
     yaxis: { title: { text: "variance of s²" }, range: [-0.05 * top, top] },
@@ -202,7 +198,7 @@ function drawCorrelations(kept, order) {
       text: order.map((i) => order.map((j) => `${V.names[i]} and ${V.names[j]}`)),
       hovertemplate: "variables %{text}<br>correlation %{z:.3f}<extra></extra>",
     }], layout({
-      plot_bgcolor: "#eef1f4", showlegend: false,
+      plot_bgcolor: color("gone"), showlegend: false,
       xaxis: { ...labels, showgrid: false, constrain: "domain" },
       yaxis: {
         ...labels, tickangle: 0, showgrid: false, autorange: "reversed", scaleanchor: "x", constrain: "domain",
@@ -263,7 +259,7 @@ function drawTraversal(types, kept, order) {
   const change = (j) => decoded[j][last].map((x, f) => x - decoded[j][0][f]);
   const z = order.map((j) => (kept[j] ? change(j) : features.map(() => null)));
   // One scale for all thresholds, so that what a removed variable changed can be compared.
-  const limit = Math.max(1e-12, ...numbers.flatMap((j) => change(j).map(Math.abs)));
+  const limit = Math.max(1e-12, most(numbers.flatMap((j) => change(j).map(Math.abs))));
   const names = features.map((f) => (f.length > 18 ? `${f.slice(0, 17)}…` : f));
   title("changes", `Decoded at ${minus(steps[last])} less decoded at ${minus(steps[0])}`);
   draw("plot-changes", [{
@@ -272,7 +268,7 @@ function drawTraversal(types, kept, order) {
     text: order.map((j) => features.map((f) => `variable ${V.names[j]}<br>${f}`)),
     hovertemplate: "%{text}<br>change %{z:.3g}<extra></extra>",
   }], layout({
-    plot_bgcolor: "#eef1f4", showlegend: false,
+    plot_bgcolor: color("gone"), showlegend: false,
     xaxis: { ...ticks("plot-changes", names), showgrid: false },
     yaxis: {
       title: { text: "variable" }, ...ticks("plot-changes", order.map((j) => V.names[j])),
@@ -281,7 +277,7 @@ function drawTraversal(types, kept, order) {
   }));
   const j = state.variable ?? order[0];
   const every = numbers.flatMap((i) => decoded[i].flat());
-  const low = Math.min(...every), high = Math.max(...every), pad = 0.05 * (high - low || 1);
+  const low = least(every), high = most(every), pad = 0.05 * (high - low || 1);
   title("profile", `Variable ${V.names[j]} (${types[j]}${kept[j] ? "" : ", removed"})`);
   draw("plot-profile", steps.map((step, s) => ({
     type: "scatter", mode: "lines", name: minus(step), x: numbersOf(features), y: decoded[j][s],
@@ -325,8 +321,33 @@ function fillTable(types, kept, order) {
 function readout(id, value, all, unit = "") {
   byId(id).textContent = value + unit;
   const small = document.createElement("small");
-  small.textContent = ` all ${all}`;
+  small.textContent = ` (${all} with all)`;
   byId(id).append(small);
+}
+
+// ---------------------------------------------------------------- sentences, all out of the numbers
+const largest = (key, members) => fixed(most(members.map((j) => V.report[key][j] ?? 0)), 2);
+function correlated(type, members) {
+  return `Largest correlation of a ${type} variable with another: ` +
+    `${largest("max_correlation_mean", members)} in mean codes, ` +
+    `${largest("max_correlation_sampled", members)} in sampled codes.`;
+}
+
+function evidence(type, members) {
+  if (members.length === 0) return "None under this rule.";
+  const variance = members.map((j) => V.report.mean_of_variance[j]);
+  const near = variance.filter((s2) => Math.abs(s2 - IDEAL[type]) <= NEAR).length;
+  return `E[s²] is ${fromTo(variance)} here` +
+    (type in IDEAL ? `, within ${NEAR} of ${IDEAL[type]} for ${near} of ${members.length}. ` : ". ") +
+    correlated(type, members);
+}
+
+function changed(passive) {
+  const change = V.traversal.largest_change;
+  const others = numbers.filter((j) => !passive.includes(j));
+  const upTo = (members) => short(most(members.map((j) => change[j])));
+  if (passive.length === 0 || others.length === 0) return ` A variable changes a decoded value by up to ${upTo(numbers)}.`;
+  return ` A passive variable changes a decoded value by up to ${upTo(passive)}, another one by up to ${upTo(others)}.`;
 }
 
 // ---------------------------------------------------------------- the page
@@ -351,12 +372,17 @@ function render() {
     ? "No variable is left at this threshold: PassiveVariableRemover raises an error here."
     : i === 0 ? "Threshold 0 removes nothing, whatever the types." : "";
   for (const article of document.querySelectorAll("article")) {
-    const { type } = article.dataset, known = type !== "mixed" || state.criterion === "variance";
-    article.querySelector("b").textContent = known ? types.filter((t) => t === type).length : "–";
+    const { type } = article.dataset, known = type !== "mixed" || c.knows_mixed;
+    const members = numbers.filter((j) => types[j] === type);
+    article.querySelector("b").textContent = known ? members.length : "–";
+    article.querySelector(".numbers").textContent = known ? evidence(type, members) : "Unknown to this criterion.";
   }
-  byId("types-note").textContent = RULES[state.criterion] +
-    (state.criterion === "variance" ? "" : " This criterion knows no mixed variables.") +
+  byId("types-note").textContent = `A variable is ${formula(c.words).replaceAll("{threshold}", short(V.thresholds[i]))}.` +
+    (c.knows_mixed ? "" : " This criterion knows no mixed variables.") +
     (V.drop.includes("mixed") ? " Mixed variables are removed as well." : "");
+  const passive = numbers.filter((j) => types[j] === "passive");
+  byId("correlation-note").textContent = passive.length === 0 ? "" : " " + correlated("passive", passive);
+  if (V.traversal !== null) byId("change-note").textContent = changed(passive);
   drawKept(c);
   drawTotalCorrelation(c);
   drawScore(c);
@@ -380,7 +406,7 @@ function start() {
   const rows = V.n_rows.toLocaleString("en") +
     (V.n_rows < V.n_rows_given ? ` of ${V.n_rows_given.toLocaleString("en")} rows, drawn at random` : " rows");
   byId("model").textContent = `${V.encoder} · ${n} latent variables · ${rows} · ${V.n_features} features`;
-  for (const name of Object.keys(V.criteria)) byId("criterion").add(new Option(CRITERIA[name] ?? name, name));
+  for (const name of Object.keys(V.criteria)) byId("criterion").add(new Option(V.criteria[name].title, name));
   byId("slider").max = V.thresholds.length - 1;
   for (const article of document.querySelectorAll("article")) {
     article.style.borderLeftColor = V.colors[article.dataset.type];
@@ -399,7 +425,7 @@ function start() {
     byId("traversal-note").textContent = "This encoder has no decoder: there is nothing to show.";
   } else {
     byId("traversal-note").textContent = "Decoded while one variable runs from −2 to 2 and the others " +
-      "stay at 0, the mean of the prior. Passive variables change next to nothing." +
+      "stay at 0, the mean of the prior." +
       (V.traversal.pixels ? " Removed ones are faded." : " Click a row for its profile.");
     if (V.traversal.pixels) makeImages();
     else byId("profiles").hidden = false;
@@ -419,3 +445,4 @@ function start() {
 }
 start();
 window.addEventListener("resize", () => change({}));
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => change({}));

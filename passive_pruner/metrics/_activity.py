@@ -49,8 +49,9 @@ def active_units(mean_codes: ArrayLike, threshold: float = 0.01) -> int:
     2
     """
     check_scalar(threshold, "threshold", Real, min_val=0)
-    mean_codes = check_codes(mean_codes, "mean_codes")
-    return int(np.count_nonzero(_shifted(mean_codes).var(axis=0) > threshold))
+    mean_codes = check_codes(mean_codes, "mean_codes", means_only=True)
+    with np.errstate(over="ignore"):
+        return int(np.count_nonzero(_shifted(mean_codes).var(axis=0) > threshold))
 
 
 def effective_rank(codes: ArrayLike) -> float:
@@ -94,7 +95,10 @@ def effective_rank(codes: ArrayLike) -> float:
     >>> round(effective_rank(codes * [1.0, 0.1]), 4)
     1.0571
     """
-    cov = np.atleast_2d(np.cov(_shifted(check_codes(codes)), rowvar=False))
+    codes = check_codes(codes)
+    # The rank does not depend on units, and squares of tiny or huge codes are out of range.
+    codes = _shifted(codes / (np.abs(codes).max() or 1))
+    cov = np.atleast_2d(np.cov(codes, rowvar=False))
     # The singular values of a positive semidefinite matrix are its eigenvalues.
     spectrum = np.linalg.eigvalsh(cov).clip(min=0)
     return float(np.exp(entropy(spectrum))) if spectrum.any() else 0.0
@@ -125,6 +129,11 @@ def mean_entropy(mean_codes: ArrayLike) -> np.ndarray:
     ValueError
         If `mean_codes` is not a finite matrix of at least 5 rows.
 
+    Notes
+    -----
+    The estimate is too small for few rows, for normal means by 0.23 nats at 11 rows, 0.14 at 20 and
+    0.06 at 50, and rises by 0.02 between 1000 and 1001 rows, where SciPy changes its estimator.
+
     References
     ----------
     .. [1] P. Clapham, L. Bonheme and M. Grzes, "Entropy-based characterisation of the polarised
@@ -138,7 +147,7 @@ def mean_entropy(mean_codes: ArrayLike) -> np.ndarray:
     >>> mean_entropy(np.column_stack([uniform, uniform / 100, np.ones(2001)])).round(2)
     array([-0.01, -4.62,  -inf])
     """
-    return column_entropy(check_codes(mean_codes, "mean_codes", min_samples=5))
+    return column_entropy(check_codes(mean_codes, "mean_codes", min_samples=5, means_only=True))
 
 
 def _shifted(codes: np.ndarray) -> np.ndarray:

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from passive_pruner.metrics._validation import check_covariance
+from passive_pruner.metrics._validation import OF_DRAWS, check_covariance
 
 # A column that is constant at c has a computed mean that differs from c, equally in every row: by
 # up to 2e-11 * c over a million rows. Two such columns come out of np.cov with tiny variances and a
@@ -126,16 +126,19 @@ def gaussian_wasserstein_correlation(cov: ArrayLike, normalized: bool = False) -
     """
     cov, eps = check_covariance(cov)
     variance = np.diagonal(cov)
-    total_variance = float(variance.sum())
-    if total_variance == 0:
+    largest = float(variance.max())
+    if largest == 0:
         return 0.0
+    # In units of the largest variance, so that products of two of them stay in range.
+    cov, variance = cov / largest, variance / largest
+    total_variance = float(variance.sum())
     std = np.sqrt(variance)
     # A similarity transform of Sigma D, whose square root is what the formula needs, but symmetric:
     # its eigenvalues are real and well conditioned.
     eigenvalues = np.linalg.eigvalsh(cov * std * std[:, np.newaxis])
     _check_semidefinite(eigenvalues, eps)
     distance = max(0.0, 2 * (total_variance - float(np.sqrt(eigenvalues.clip(min=0)).sum())))
-    return distance / total_variance if normalized else distance
+    return distance / total_variance if normalized else distance * largest
 
 
 def _check_semidefinite(eigenvalues: np.ndarray, eps: float) -> None:
@@ -144,5 +147,5 @@ def _check_semidefinite(eigenvalues: np.ndarray, eps: float) -> None:
         raise ValueError(
             "cov is not positive semidefinite: scaled by its variances it has the eigenvalue "
             f"{eigenvalues[0]:.6g}, but a covariance matrix has none below 0. Compute all entries "
-            "from the same rows; leaving out missing values pair by pair does not."
+            "from the same rows; leaving out missing values pair by pair does not. " + OF_DRAWS
         )

@@ -10,6 +10,11 @@ from sklearn.utils import check_scalar
 
 from passive_pruner.metrics._validation import check_codes, check_factors, check_varying
 
+# Small tables may be cut finer than their rows, as in the literature.
+_MOST_BINS = 100
+# 80 MB of counts for every pair of codes.
+_MOST_PAIRS = 10**7
+
 
 def mutual_information_score(codes: ArrayLike, n_bins: int = 20) -> float:
     r"""Mean mutual information of two different codes.
@@ -35,7 +40,8 @@ def mutual_information_score(codes: ArrayLike, n_bins: int = 20) -> float:
     Raises
     ------
     ValueError
-        If `codes` is not a finite matrix of at least 2 rows and 2 columns, or `n_bins` is below 2.
+        If `codes` is not a finite matrix of at least 2 rows and 2 columns, or `n_bins` is below 2,
+        or far above the number of rows.
 
     Notes
     -----
@@ -93,7 +99,8 @@ def mutual_information_gap(codes: ArrayLike, factors: ArrayLike, n_bins: int = 2
     ------
     ValueError
         If `codes` or `factors` are not finite matrices of the same length, a factor is constant or
-        not an integer, there is one code only, or `n_bins` is below 2.
+        not an integer, there is one code only, or `n_bins` is below 2, or
+        far above the number of rows.
 
     References
     ----------
@@ -149,7 +156,8 @@ def modularity(codes: ArrayLike, factors: ArrayLike, n_bins: int = 20) -> float:
     ------
     ValueError
         If `codes` or `factors` are not finite matrices of the same length, a factor is constant or
-        not an integer, there is one factor only, or `n_bins` is below 2.
+        not an integer, there is one factor only, or `n_bins` is below 2, or
+        far above the number of rows.
 
     References
     ----------
@@ -196,6 +204,12 @@ def _discretize(codes: np.ndarray, n_bins: int) -> np.ndarray:
         Numbers from 0 to ``n_bins - 1``. Rows are codes, so that each is contiguous in memory.
     """
     check_scalar(n_bins, "n_bins", Integral, min_val=2)
+    # More bins than rows are empty, but have to be counted: n_bins^2 pairs.
+    if n_bins > max(_MOST_BINS, len(codes)) or n_bins**2 > _MOST_PAIRS:
+        raise ValueError(
+            f"n_bins={n_bins} cuts {len(codes)} rows into more bins than there are rows, or counts "
+            f"more than {_MOST_PAIRS:.0e} pairs of bins. Pass fewer; the default is 20."
+        )
     bins = np.empty(codes.shape[::-1], dtype=np.intp)
     for row, code in zip(bins, codes.T, strict=True):
         # Left edges only: the largest value belongs to the last bin, and the edges of a constant

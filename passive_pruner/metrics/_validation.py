@@ -4,6 +4,17 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils import check_array
 
+from passive_pruner._common._codes import SAMPLED_SUFFIX, VARIANCE_SUFFIX
+
+# What errors say of matrices that no covariance matrix is like.
+OF_DRAWS = (
+    "The mean_covariance of LatentMoments of draws is an estimate, which for passive variables "
+    "need not be a covariance matrix: make the moments from mean codes, or leave the passive "
+    "variables out."
+)
+# Integers up to this one are float64 exactly.
+_LARGEST_LEVEL = 2**53
+
 
 def check_covariance(cov: ArrayLike) -> tuple[np.ndarray, float]:
     """Check that `cov` can be a covariance matrix.
@@ -28,7 +39,12 @@ def check_covariance(cov: ArrayLike) -> tuple[np.ndarray, float]:
         If `cov` is not square, not finite, not symmetric, or has an entry that no covariance
         matrix can have.
     """
-    given = np.atleast_2d(np.asarray(cov))
+    given = np.atleast_2d(np.asarray(unmasked(cov, "cov")))
+    if given.dtype.kind not in "fiub":
+        raise ValueError(
+            f"cov has dtype {given.dtype}, but a covariance matrix holds real numbers. Pass "
+            "np.cov(codes, rowvar=False)."
+        )
     if given.ndim != 2 or given.shape[0] != given.shape[1] or given.size == 0:
         raise ValueError(
             f"cov has shape {np.shape(cov)}, but a covariance matrix is square. Pass "
@@ -62,13 +78,18 @@ def check_covariance(cov: ArrayLike) -> tuple[np.ndarray, float]:
         raise ValueError(
             f"|cov[{i}, {j}]| = {abs(matrix[i, j]):.6g} is larger than sqrt(cov[{i}, {i}] * "
             f"cov[{j}, {j}]) = {scale[i, j]:.6g}, which no covariance matrix allows. Pass "
-            "np.cov(codes, rowvar=False)."
+            "np.cov(codes, rowvar=False). " + OF_DRAWS
         )
     return (matrix + matrix.T) / 2, eps
 
 
 def check_codes(
-    codes: ArrayLike, name: str = "codes", *, min_samples: int = 2, min_components: int = 1
+    codes: ArrayLike,
+    name: str = "codes",
+    *,
+    min_samples: int = 2,
+    min_components: int = 1,
+    means_only: bool = False,
 ) -> np.ndarray:
     """Check that `codes` is a finite matrix of numbers and return it as float64.
 
@@ -82,13 +103,22 @@ def check_codes(
         Smallest number of rows that the caller can work with.
     min_components : int, default=1
         Smallest number of columns that the caller can work with.
+    means_only : bool, default=False
+        Whether the caller reads posterior means and no draws.
 
     Returns
     -------
     codes : ndarray of shape (n_samples, n_components), float64
+
+    Raises
+    ------
+    ValueError
+        If `codes` is anything else, or a table with columns whose names say that they hold
+        variances, or draws where `means_only`.
     """
+    _check_names(codes, name, means_only)
     matrix: np.ndarray = check_array(
-        codes,
+        unmasked(codes, name),
         dtype=np.float64,
         ensure_all_finite=False,
         ensure_min_samples=min_samples,
@@ -131,7 +161,7 @@ def check_factors(
     factors : ndarray of shape (n_samples, n_factors), int64, or float64 if `continuous`
     """
     matrix: np.ndarray = check_array(
-        factors, dtype=np.float64, ensure_all_finite=False, input_name=name
+        unmasked(factors, name), dtype=np.float64, ensure_all_finite=False, input_name=name
     )
     check_finite(matrix, name, "Leave such rows out, here and in the codes.")
     if len(matrix) != n_samples:
@@ -154,7 +184,39 @@ def check_factors(
             "integers. Number the levels with np.unique(column, return_inverse=True), or bin a "
             "continuous factor with np.digitize."
         )
+    largest = np.abs(matrix).max()
+    if largest >= _LARGEST_LEVEL:
+        raise ValueError(
+            f"{name} holds the level {largest:.17g} in absolute value, and from 2**53 on float64 "
+            "does not tell integers apart. Number the levels with np.unique(column, "
+            "return_inverse=True)."
+        )
     return matrix.astype(np.int64)
+
+
+def unmasked(x: ArrayLike, name: str) -> ArrayLike:
+    """Return `x` unless it is a masked array with masked entries, which others would read."""
+    if isinstance(x, np.ma.MaskedArray) and np.ma.is_masked(x):
+        raise ValueError(
+            f"{name} is a masked array with {np.ma.count_masked(x)} masked entries, which cannot "
+            "be left out one by one. Drop or impute these rows first."
+        )
+    return x
+
+
+def _check_names(codes, name, means_only):
+    suffixes = {VARIANCE_SUFFIX: "posterior variances"}
+    if means_only:
+        suffixes[SAMPLED_SUFFIX] = "draws from the posterior"
+    for suffix, what in suffixes.items():
+        found = [c for c in getattr(codes, "columns", ()) if str(c).endswith(suffix)]
+        if found:
+            wanted = "posterior means" if means_only else "codes"
+            raise ValueError(
+                f"{name} must hold {wanted}, but the name of column {found[0]!r} says that it "
+                f"holds {what}. Leave out such columns, or take the codes of an encoder with "
+                'output="mean" and add_variance=False.'
+            )
 
 
 def check_varying(factors: np.ndarray, name: str = "factors") -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from passive_pruner.metrics import gaussian_total_correlation
-from passive_pruner.plots._inputs import find_moments, rule_of, types_of
+from passive_pruner.plots._inputs import find_evidence, rule_of
 from passive_pruner.plots._style import (
     TYPE_COLORS,
     color_by_type,
@@ -92,7 +92,7 @@ class CorrelationDisplay:
             Moments of mean codes, with variances.
         types : array-like of shape (n_components,), str, default=None
             Types of the variables. By default `criterion` names them.
-        criterion : {"active_units", "variance", "kl"}, default="variance"
+        criterion : {"active_units", "variance", "kl", "entropy"}, default="variance"
             Rule that names the types.
         threshold : float, default=0.1
             Its threshold.
@@ -133,7 +133,7 @@ class CorrelationDisplay:
             Fitted. Of a search the best estimator is taken.
         X : array-like of shape (n_samples, n_features), default=None
             Data as the estimator takes it. None shows the moments that the remover was fitted on.
-        criterion : {"active_units", "variance", "kl"}, default=None
+        criterion : {"active_units", "variance", "kl", "entropy"}, default=None
             None is that of the remover, or "variance" without one.
         threshold : float, default=None
             None is that of the remover, or 0.1 without one or for another criterion.
@@ -151,9 +151,8 @@ class CorrelationDisplay:
             codes with variances.
         """
         require_matplotlib(f"{cls.__name__}.from_estimator")
-        moments, names, parts = find_moments(cls.__name__, estimator, X)
-        types = types_of(parts.remover, moments, criterion, threshold)
-        return cls.from_moments(moments, types=types, names=names, **kwargs)
+        found = find_evidence(cls.__name__, estimator, X, criterion, threshold)
+        return cls.from_moments(found.moments, types=found.types, names=found.names, **kwargs)
 
     def plot(self, *, absolute=False, ax=None):
         """Draw.
@@ -212,6 +211,8 @@ class CorrelationDisplay:
 def _brackets(ax, types, *, first):
     """Lines along the left and lower edge of the blocks of each type; named at the left."""
     lines = []
+    height = 72 * ax.get_figure(root=True).get_figheight() * ax.get_position().height / len(types)
+    lowest = -np.inf  # where the last name ended, in rows
     for type_, color in TYPE_COLORS.items():
         inside = np.flatnonzero(types == type_)
         if not len(inside):
@@ -224,14 +225,19 @@ def _brackets(ax, types, *, first):
             for draw in (ax.axhline, ax.axvline):
                 draw(inside[-1] + 0.5, color="black", lw=0.6)
         if first:
-            ax.set_ylabel("")
+            # Along the block where it is long enough, else across, below the name above it.
+            length = 6 * len(type_)
+            along = np.ptp(ends) * height > length
+            half = (length if along else 12) / 2 / height
+            middle = max(ends.mean(), lowest + half)
+            lowest = middle + half
             ax.annotate(
                 type_,
-                (0, ends.mean()),
+                (0, middle),
                 xycoords=("axes fraction", "data"),
                 xytext=(-26, 0),
                 textcoords="offset points",
-                rotation=90 if len(inside) * 6 > len(type_) * 2 else 0,
+                rotation=90 if along else 0,
                 ha="right",
                 va="center",
                 color=color,

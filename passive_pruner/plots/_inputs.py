@@ -31,6 +31,33 @@ class Parts(NamedTuple):
     feature_names: list[str] | None
 
 
+class Evidence(NamedTuple):
+    """What is known of the latent variables.
+
+    Attributes
+    ----------
+    moments : LatentMoments
+        Moments of the data that was given, or that the remover was fitted on.
+    types : ndarray of shape (n_components,), str
+        Types by these moments.
+    criterion : str
+        Rule that names them.
+    threshold : float
+        Its threshold.
+    names : list of str
+        Names of the variables.
+    parts : Parts
+        What they come from.
+    """
+
+    moments: LatentMoments
+    types: np.ndarray
+    criterion: str
+    threshold: float
+    names: list[str]
+    parts: Parts
+
+
 def find_parts(estimator, X=None) -> Parts:
     """Find encoder and remover in an estimator, a pipeline or a search over one.
 
@@ -87,11 +114,19 @@ def variable_names(encoder) -> list[str]:
     return [str(j) for j in getattr(encoder, "variable_numbers_", range(encoder.n_components_))]
 
 
-def find_moments(caller: str, estimator, X) -> tuple[LatentMoments, list[str], Parts]:
-    """Moments and names of the latent variables, from `X` or as the remover has them."""
+def find_evidence(
+    caller: str, estimator, X, criterion: str | None = None, threshold: float | None = None
+) -> Evidence:
+    """Moments and types of the latent variables, of `X` or of what the remover was fitted on.
+
+    The types are those of the same rows as the moments: what the remover learned from others
+    would hide a variable that is of another type here.
+    """
     parts = find_parts(estimator, X)
-    if X is not None and parts.encoder is not None:
-        moments = LatentMoments.from_batch(*parts.encoder.posterior(parts.X))
+    criterion, threshold = rule_of(parts.remover, criterion, threshold)
+    if X is not None and hasattr(parts.encoder, "moments"):
+        entropy = "entropy_power" in CRITERIA[criterion].statistics
+        moments = parts.encoder.moments(parts.X, entropy=entropy)
     elif X is None and parts.remover is not None:
         moments = parts.remover.moments_
     else:
@@ -99,37 +134,70 @@ def find_moments(caller: str, estimator, X) -> tuple[LatentMoments, list[str], P
             f"{caller} needs a fitted encoder and X, or a fitted PassiveVariableRemover and no X, "
             f"got {type(estimator).__name__} {'without' if X is None else 'with'} X."
         )
+    try:
+        types = CRITERIA[criterion](moments, threshold)
+    except ValueError as error:
+        raise ValueError(f"{error} With an encoder and X, {caller} makes them itself.") from error
     if parts.encoder is not None:
         names = variable_names(parts.encoder)
     else:
         names = [str(j) for j in range(moments.n_components)]
-    return moments, names, parts
+    return Evidence(moments, types, criterion, threshold, names, parts)
 
 
-def rule_of(remover, criterion, threshold) -> tuple[str, float]:
-    """Criterion and threshold: as given, else those of the remover, else the paper's."""
-    if criterion is None:
-        criterion = "variance" if remover is None else remover.criterion
-        if threshold is None and remover is not None:
-            threshold = remover.threshold
+def rule_of(remover, criterion: str | None, threshold: float | None) -> tuple[str, float]:
+    """Criterion and threshold: as given, else those of the remover, else the paper's.
+
+    A criterion that the remover has as well keeps the remover's threshold.
+    """
+    known = ("variance", 0.1) if remover is None else (remover.criterion_, remover.threshold_)
+    criterion = criterion or known[0]
     if criterion not in CRITERIA:
         raise ValueError(f"criterion must be one of {sorted(CRITERIA)}, got {criterion!r}.")
-    return criterion, 0.1 if threshold is None else threshold
-
-
-def types_of(remover, moments, criterion=None, threshold=None) -> np.ndarray:
-    """Types that the remover gave, unless a rule is given or there is no remover."""
-    if remover is not None and criterion is None and threshold is None:
-        return remover.variable_types_
-    criterion, threshold = rule_of(remover, criterion, threshold)
-    return CRITERIA[criterion](moments, threshold)
+    if threshold is None:
+        threshold = known[1] if criterion == known[0] else 0.1
+    return criterion, threshold
 
 
 def as_rows(encoder, X) -> np.ndarray:
     """Dense float copy of `X` of shape (n_samples, n_features), in the units that are decoded."""
     X = np.asarray(X.toarray() if hasattr(X, "toarray") else X)
-    X = X.reshape(len(X), -1).astype(np.float64)
-    return X / 255 if getattr(encoder, "is_bytes_", False) else X
+    X = X.reshape(len(X), -1)
+    # An encoder of bytes reads bytes as 0..1; floats that it accepts are in 0..1 already.
+    is_bytes = X.dtype == np.uint8
+    return X.astype(np.float64) / (getattr(encoder, "byte_divisor_", 1) if is_bytes else 1)
+
+
+def reconstruct(encoder, codes: np.ndarray, original: np.ndarray) -> np.ndarray:
+    """Decode codes into rows that can be compared with those they stand for.
+
+    Where a likelihood of counts has ``exposure="row_sum"``, codes tell the composition of a row and
+    not its sum, and decode to the mean row sum. Such columns get the sum that their row has, over
+    the cells that are present.
+    """
+    decoded = encoder.inverse_transform(codes).reshape(original.shape).astype(np.float64)
+    columns = np.arange(original.shape[1])
+    for exposed in _exposed_columns(getattr(encoder, "likelihood_", None), columns):
+        given, model = original[:, exposed], decoded[:, exposed]
+        total = np.sum(model, axis=1, where=~np.isnan(given), keepdims=True)
+        model *= np.nansum(given, axis=1, keepdims=True) / np.where(total > 0, total, 1)
+        decoded[:, exposed] = model
+    return decoded
+
+
+def _exposed_columns(likelihood, columns: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield the columns of each likelihood whose means are relative to the sum of the row."""
+    if isinstance(parts := getattr(likelihood, "parts", None), (list, tuple)):  # Mixed
+        for part, positions in parts:
+            yield from _exposed_columns(part, columns[positions])
+    elif getattr(likelihood, "exposure", None) == "row_sum":
+        yield columns
+
+
+def value_range(encoder, X) -> tuple[float, float]:
+    """Least and largest value of `X` in the units that are decoded."""
+    rows = as_rows(encoder, X)
+    return float(np.nanmin(rows)), float(np.nanmax(rows))
 
 
 def image_shape_of(encoder, image_shape=None) -> tuple[int, ...] | None:

@@ -1,24 +1,30 @@
-"""Text beside points that covers neither points nor other text."""
-
-from itertools import product
+"""Names beside points: one for a crowd, and none over a point or another name."""
 
 import numpy as np
+from scipy.cluster.hierarchy import linkage
 
 _FONT_SIZE = 8
-# Room that a marker takes around its centre, in points.
-_MARKER_RADIUS = 3
-# Where a label may go: nearest first, and at each distance to the right first.
-_DISTANCES = (8, 14, 20, 27, 35, 45, 60)
-_ANGLES = np.radians([0, 180, 45, -45, 135, -135, 90, -90, 22, -22, 158, -158, 68, -68, 112, -112])
-# Where along its line a label is tested for crossing others.
-_LINE_PIECES = np.linspace(0.25, 0.75, 6)
+# Width of a character, in font sizes; digits are as wide as this, most letters less.
+_CHARACTER = 0.65
+# Half the side of a marker, and what a label keeps away from it, in points.
+_MARKER, _GAP = 3, 2
+# Points whose markers touch share a label from the start, in points.
+_CROWD = 2 * _MARKER
+# Crowds that are further apart than this never join, in points: no label says where it belongs if
+# it stands for points all over the picture.
+_REACH = 15
+# Longest list of names in a label; more are counted.
+_MAX_CHARACTERS = 14
+# Where a label may be beside its points, in the order of trying.
+_SIDES = np.array([(1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1)])
 
 
-def label_points(ax, x, y, texts):
-    """Write each text next to its point, at the nearest place that is free.
+def label_points(ax, x, y, names, types=None):
+    """Write names next to their points where there is room.
 
-    Limits and scales of the axes must be final. A label that is not beside its point is tied to
-    it by a line.
+    Points of one type that lie close together share a label: their names, or if these are too
+    many their number. Where a label finds no place its points join the nearest ones of their
+    type, or stay without a label if these are far. Limits and scales of the axes must be final.
 
     Parameters
     ----------
@@ -26,8 +32,10 @@ def label_points(ax, x, y, texts):
         Where the points are.
     x, y : ndarray of shape (n_points,)
         Coordinates in data units.
-    texts : list of str
+    names : list of str
         One per point.
+    types : array-like of shape (n_points,), str, default=None
+        Types of the points. None takes them all for "variables".
 
     Returns
     -------
@@ -38,52 +46,95 @@ def label_points(ax, x, y, texts):
     to_points = 72 / figure.dpi
     centres = ax.transData.transform(np.column_stack([x, y])) * to_points
     frame = ax.get_window_extent().get_points() * to_points
-    markers = [_box(centre, 2 * _MARKER_RADIUS, 2 * _MARKER_RADIUS) for centre in centres]
-    written = []  # boxes of labels and, in small pieces, of their lines
-    annotations = []
-    # From the left, so that labels of a crowd fan out instead of jumping over each other.
-    for i in sorted(range(len(texts)), key=lambda i: tuple(centres[i])):
-        width, height = 0.65 * _FONT_SIZE * len(texts[i]), 1.1 * _FONT_SIZE
-        best_cost, best = np.inf, None
-        for distance, angle in product(_DISTANCES, _ANGLES):
-            direction = np.array([np.cos(angle), np.sin(angle)])
-            offset = distance * direction
-            # The width of a label at the side of its point must not bring it nearer.
-            offset[0] += direction[0] * (width - height) / 2
-            box = _box(centres[i] + offset, width, height)
-            far = distance > _DISTANCES[0]
-            line = [_box(centres[i] + s * offset, 2, 2) for s in _LINE_PIECES] if far else []
-            cost = sum(_overlap(box, other) for other in markers + written)
-            cost += sum(_overlap(piece, other) for piece in line for other in written)
-            cost += width * height - _overlap(box, frame)
-            if cost < best_cost - 1e-9:
-                best_cost, best = cost, (offset, far, [box, *line])
-            if cost < 1e-9:
-                break
-        offset, far, boxes = best
-        written += boxes
-        annotations.append(
-            ax.annotate(
-                texts[i],
-                (x[i], y[i]),
-                xytext=offset,
-                textcoords="offset points",
-                ha="center",
-                va="center",
-                fontsize=_FONT_SIZE,
-                arrowprops={"arrowstyle": "-", "lw": 0.5, "color": "0.4", "shrinkA": 0}
-                if far
-                else None,
-            )
+    types = np.full(len(names), "variables") if types is None else np.asarray(types)
+
+    def text_of(crowd):
+        return shared_label([names[i] for i in crowd], types[crowd[0]])
+
+    crowds, larger = set(), {}
+    for type_ in np.unique(types):
+        closest, parents = _crowds(centres, np.flatnonzero(types == type_))
+        crowds |= closest
+        larger |= parents
+    placed, homeless = _place(crowds, text_of, centres, frame)
+    while homeless:
+        for crowd in homeless:
+            if crowd in crowds:  # and not yet in a larger one
+                joined = larger.get(crowd, ())
+                crowds -= {crowd, *(c for c in crowds if set(c) <= set(joined))}
+                crowds |= {joined} if joined else set()
+        placed, homeless = _place(crowds, text_of, centres, frame)
+    to_data = ax.transData.inverted()
+    return [
+        ax.annotate(
+            text_of(crowd),
+            to_data.transform(_middle(centres, crowd) / to_points),
+            xytext=place - _middle(centres, crowd),
+            textcoords="offset points",
+            ha="center",
+            va="center",
+            fontsize=_FONT_SIZE,
         )
-    return annotations
+        for crowd, place in placed.items()
+    ]
 
 
-def _box(centre, width, height):
-    half = np.array([width, height]) / 2
-    return np.array([centre - half, centre + half])
+def shared_label(names, type_):
+    """Names of several variables in few characters, runs of numbers as ranges, or their count."""
+    text = ", ".join(_ranges(names) if all(name.isdecimal() for name in names) else names)
+    if len(names) > 1 and len(text) > _MAX_CHARACTERS:
+        return f"{len(names)} {type_}"
+    return text
 
 
-def _overlap(a, b):
-    sides = np.minimum(a[1], b[1]) - np.maximum(a[0], b[0])
-    return float(np.prod(np.maximum(sides, 0)))
+def _ranges(names):
+    numbers = np.sort([int(name) for name in names])
+    for run in np.split(numbers, np.flatnonzero(np.diff(numbers) != 1) + 1):
+        yield from map(str, run) if len(run) < 3 else [f"{run[0]}-{run[-1]}"]
+
+
+def _crowds(centres, members):
+    """Closest crowds, and for every crowd the next larger one, as tuples of point numbers."""
+    nodes, heights, larger = [(int(i),) for i in members], {}, {}
+    # Single linkage: what is dense becomes one crowd, and outliers keep their own labels.
+    for a, b, height, _ in linkage(centres[members], "single") if len(members) > 1 else ():
+        joined = nodes[int(a)] + nodes[int(b)]
+        heights[joined] = height
+        if height <= _REACH:
+            larger[nodes[int(a)]] = larger[nodes[int(b)]] = joined
+        nodes.append(joined)
+    closest = {
+        node
+        for node in nodes
+        if heights.get(node, 0) <= _CROWD and heights.get(larger.get(node), np.inf) > _CROWD
+    }
+    # Two have a place each, on either side.
+    pairs = {node for node in closest if len(node) == 2}
+    return closest - pairs | {(i,) for pair in pairs for i in pair}, larger
+
+
+def _place(crowds, text_of, centres, frame):
+    """Find the middle of a free place for the label of every crowd, and those without one."""
+    markers = np.stack([centres - _MARKER, centres + _MARKER], axis=1)
+    taken = markers
+    placed, homeless = {}, []
+    # The largest first: it has the fewest places.
+    for crowd in sorted(crowds, key=lambda crowd: (-len(crowd), crowd)):
+        size = np.array([_CHARACTER * len(text_of(crowd)), 1.1]) * _FONT_SIZE
+        away = np.ptp(centres[list(crowd)], axis=0) / 2 + _MARKER + _GAP + size / 2
+        middles = _middle(centres, crowd) + _SIDES * away
+        low, high = middles - size / 2, middles + size / 2
+        inside = ((low >= frame[0]) & (high <= frame[1])).all(axis=1)
+        apart = (high[:, None] <= taken[:, 0]) | (low[:, None] >= taken[:, 1])
+        free = np.flatnonzero(inside & apart.any(axis=2).all(axis=1))
+        if len(free):
+            placed[crowd] = middles[free[0]]
+            taken = np.concatenate([taken, [[low[free[0]], high[free[0]]]]])
+        else:
+            homeless.append(crowd)
+    return placed, homeless
+
+
+def _middle(centres, crowd):
+    points = centres[list(crowd)]
+    return (points.min(axis=0) + points.max(axis=0)) / 2

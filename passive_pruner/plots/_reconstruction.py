@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from passive_pruner.plots._inputs import as_rows, find_encoder, image_shape_of
+from passive_pruner.plots._inputs import as_rows, find_encoder, image_shape_of, reconstruct
 from passive_pruner.plots._style import (
     ACCENT,
     feature_ticks,
@@ -10,6 +10,9 @@ from passive_pruner.plots._style import (
     require_matplotlib,
     show_mosaic,
 )
+
+# Columns of a table are no curve: up to this many are drawn as marks, more would be dust.
+_MAX_MARKS = 60
 
 
 class ReconstructionDisplay:
@@ -23,6 +26,8 @@ class ReconstructionDisplay:
         Some rows and what their mean codes decode to.
     feature_error : ndarray of shape (n_features,)
         Root mean square error of every feature over all rows.
+    rows : array-like of int of shape (n_shown,), default=None
+        Numbers of the rows that are shown. By default they are numbered from 0.
     image_shape : tuple of int, default=None
         (height, width) or (height, width, channels) of an image; None draws profiles.
     feature_names : list of str, default=None
@@ -37,13 +42,19 @@ class ReconstructionDisplay:
     image_ : AxesImage or None
         Originals in the first row, reconstructions in the second.
     lines_ : list of tuple of Line2D
-        Original and reconstruction of every shown row; empty for images.
+        Original and reconstruction of every shown row, about the tick that has its number; the
+        mean of all values that are shown is subtracted. Empty for images.
     error_ : AxesImage or BarContainer
         The errors, as an image or as bars. Errors of colour channels are averaged as squares.
 
     See Also
     --------
     TraversalDisplay : What each variable by itself changes.
+
+    Notes
+    -----
+    Likelihoods of counts with ``exposure="row_sum"`` describe the composition of a row: what is
+    decoded is compared at the sum that the row has.
 
     Examples
     --------
@@ -61,11 +72,19 @@ class ReconstructionDisplay:
     """
 
     def __init__(
-        self, original, reconstruction, feature_error, *, image_shape=None, feature_names=None
+        self,
+        original,
+        reconstruction,
+        feature_error,
+        *,
+        rows=None,
+        image_shape=None,
+        feature_names=None,
     ):
         self.original = original
         self.reconstruction = reconstruction
         self.feature_error = feature_error
+        self.rows = rows
         self.image_shape = image_shape
         self.feature_names = feature_names
 
@@ -111,15 +130,17 @@ class ReconstructionDisplay:
         if remover is not None:
             codes = np.where(remover.get_support()[: codes.shape[1]], codes, 0)
         original = as_rows(encoder, X)
-        reconstruction = encoder.inverse_transform(codes).reshape(original.shape)
+        reconstruction = reconstruct(encoder, codes, original)
         error = np.sqrt(np.nanmean(np.square(original - reconstruction), axis=0))
         image_shape = image_shape_of(encoder, image_shape)
         if rows is None:
-            rows = np.arange(min(4 if image_shape is None else 8, len(original)))
+            rows = slice(4 if image_shape is None else 8)
+        rows = np.arange(len(original))[rows]
         return cls(
             original[rows],
             reconstruction[rows],
             error,
+            rows=rows,
             image_shape=image_shape,
             feature_names=feature_names or names,
         ).plot(ax=ax)
@@ -151,15 +172,17 @@ class ReconstructionDisplay:
         examples, errors = self.axes_
         pairs = np.stack([self.original, self.reconstruction]).reshape(2, n, *self.image_shape)
         # One scale for both rows: what the reconstruction lacks in contrast is to be seen.
-        limits = {"vmin": np.nanmin(self.original), "vmax": np.nanmax(self.original)}
-        self.image_ = show_mosaic(examples, pairs, **limits)
+        limits = float(np.nanmin(self.original)), float(np.nanmax(self.original))
+        self.image_ = show_mosaic(examples, pairs, limits)
         examples.set_yticks(examples.get_yticks(), ["original", "reconstruction"])
-        examples.set_xticks([])
+        examples.set_xticks(examples.get_xticks(), self._row_numbers())
         squares = np.square(self.feature_error).reshape(height, width, -1)
         self.error_ = errors.imshow(np.sqrt(squares.mean(axis=-1)), cmap="viridis", vmin=0)
         errors.set(xticks=[], yticks=[])
         errors.set_title("root mean square error", fontsize="small")
-        errors.get_figure(root=True).colorbar(self.error_, ax=errors)
+        # Inside of the axes of the map, so that the bar is as tall as the map.
+        bar = errors.inset_axes((1.05, 0, 0.07, 1))
+        errors.get_figure(root=True).colorbar(self.error_, cax=bar)
 
     def _plot_profiles(self, ax):
         n, n_features = self.original.shape
@@ -173,24 +196,35 @@ class ReconstructionDisplay:
         )
         self.axes_ = axes[:, 0]
         examples, errors = self.axes_
-        # The largest value of a row stays below the smallest of the row above it.
+        # One level and scale for all rows, so that the largest value of a row stays below the
+        # smallest of the row above it.
         both = np.stack([self.original, self.reconstruction])
-        low, high = np.nanmin(both), np.nanmax(both)
+        low, high, level = np.nanmin(both), np.nanmax(both), np.nanmean(both)
         scale = 0.9 / (high - low or 1)
         at = np.arange(n_features)
+        marks = n_features <= _MAX_MARKS
         for i in range(n):
             examples.axhline(i, color="0.85", lw=0.6, zorder=0)
             lines = [
-                examples.plot(at, i - scale * values[i], color=color, ls=ls, lw=1.2, label=label)[0]
-                for values, color, ls, label in (
-                    (self.original, "black", "-", "original"),
-                    (self.reconstruction, ACCENT, "--", "reconstruction"),
+                examples.plot(
+                    at,
+                    i - scale * (values[i] - level),
+                    color=color,
+                    ls="none" if marks else ls,
+                    lw=1.2,
+                    marker=marker if marks else None,
+                    ms=size,
+                    label=label,
+                )[0]
+                for values, color, ls, marker, size, label in (
+                    (self.original, "black", "-", "_", 9, "original"),
+                    (self.reconstruction, ACCENT, "--", ".", 6, "reconstruction"),
                 )
             ]
             self.lines_.append(tuple(lines))
-        examples.set_ylim(n - 0.9 - scale * min(low, 0), -0.1 - scale * max(high, 0))
-        examples.set_yticks(range(n))
-        examples.set_ylabel("example")
+        examples.set_ylim(n - 0.9 - scale * (low - level), -0.1 - scale * (high - level))
+        examples.set_yticks(range(n), self._row_numbers())
+        examples.set_ylabel("row")
         examples.legend(
             handles=self.lines_[0],
             loc="lower center",
@@ -203,3 +237,6 @@ class ReconstructionDisplay:
         feature_ticks(errors, self.feature_names, n_features)
         examples.set_xticks(errors.get_xticks(), [])
         examples.set_xlim(errors.get_xlim())
+
+    def _row_numbers(self):
+        return list(map(str, range(len(self.original)) if self.rows is None else self.rows))

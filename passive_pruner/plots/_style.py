@@ -114,16 +114,34 @@ def mosaic(images: np.ndarray) -> np.ndarray:
     return cells.reshape(n_rows * (height + 1), n_columns * (width + 1), *channels)[:-1, :-1]
 
 
-def show_mosaic(ax, images: np.ndarray, **kwargs):
-    """Draw :func:`mosaic` in grey or colour, with ticks at the middle of its cells."""
+def show_mosaic(ax, images: np.ndarray, value_range: tuple[float, float] | None = None):
+    """Draw :func:`mosaic` in grey or colour, with ticks at the middle of its cells.
+
+    Parameters
+    ----------
+    ax : Axes
+        Where to draw.
+    images : ndarray of shape (rows, columns, height, width[, channels])
+        The images.
+    value_range : tuple of float, default=None
+        Values that are drawn as black and white, or as none and all of a colour. None is the
+        range of the images. What lies in 0..1 and is coloured keeps its colours.
+
+    Returns
+    -------
+    image : AxesImage
+    """
     n_rows, n_columns, height, width, *channels = images.shape
+    low, high = value_range or (np.nanmin(images), np.nanmax(images))
     picture = mosaic(images)
     if channels and channels[0] == 1:
         picture = picture[..., 0]
     elif channels:
+        if low >= 0 and high <= 1:
+            low, high = 0, 1
         # Colour images have no colour for NaN; the gaps become white.
-        picture = np.nan_to_num(picture, nan=1.0).clip(0, 1)
-    artist = ax.imshow(picture, **{"cmap": "gray", "interpolation": "nearest", **kwargs})
+        picture = np.nan_to_num((picture - low) / ((high - low) or 1), nan=1.0).clip(0, 1)
+    artist = ax.imshow(picture, cmap="gray", interpolation="nearest", vmin=low, vmax=high)
     ax.set_xticks(np.arange(n_columns) * (width + 1) + (width - 1) / 2)
     ax.set_yticks(np.arange(n_rows) * (height + 1) + (height - 1) / 2)
     ax.tick_params(length=0)

@@ -3,6 +3,7 @@
 import re
 
 import numpy as np
+from sklearn.base import is_classifier, is_regressor
 
 from passive_pruner.plots._inputs import find_parts
 from passive_pruner.plots._style import ACCENT, TYPE_COLORS, make_axes, require_matplotlib
@@ -28,7 +29,8 @@ class ThresholdDisplay:
     n_components : int, default=None
         Number of latent variables.
     best_threshold : float, default=None
-        The one that the search chose.
+        The one that the search chose. It need not have the highest score of all that are drawn,
+        as a search may choose by another score or by a rule.
     score_name : str, default="score"
         Name of the score.
 
@@ -45,13 +47,18 @@ class ThresholdDisplay:
     counts_ : list of Text
         Their sums, written over the bars.
     best_lines_ : list of Line2D
-        Lines at the best threshold.
+        Lines at the threshold that was chosen.
+    within_error_ : ndarray of shape (n_thresholds,), bool
+        Which thresholds have a score within one standard error of the highest: the scores do not
+        tell them apart, and the title names them.
+    band_ : Rectangle or None
+        That standard error, shaded; None if it is unknown.
 
     Notes
     -----
     The standard error of the mean over k folds is std / sqrt(k - 1) with the population standard
-    deviation that ``cv_results_`` has. Folds share training rows, so it is too small rather than
-    too large.
+    deviation that ``cv_results_`` has; that of a single fold is unknown. Folds share training
+    rows, so it is too small rather than too large.
 
     Examples
     --------
@@ -121,16 +128,20 @@ class ThresholdDisplay:
         if metric is None and getattr(search, "multimetric_", False):
             metric = search.refit if isinstance(search.refit, str) else None
         remover = find_parts(search).remover if hasattr(search, "best_estimator_") else None
+        name = None if metric else _score_name(search)
         return cls.from_cv_results(
             search.cv_results_,
             remover=remover,
             best_index=getattr(search, "best_index_", None),
             metric=metric,
+            score_name=name,
             ax=ax,
         )
 
     @classmethod
-    def from_cv_results(cls, cv_results, *, remover=None, best_index=None, metric=None, ax=None):
+    def from_cv_results(
+        cls, cv_results, *, remover=None, best_index=None, metric=None, score_name=None, ax=None
+    ):
         """Draw the results of a search.
 
         Parameters
@@ -144,6 +155,8 @@ class ThresholdDisplay:
             Position of the best candidate. None is the one with the highest score.
         metric : str, default=None
             Which score of several, "score" for a single one.
+        score_name : str, default=None
+            What the score is called in the picture. None calls it by its `metric`.
         ax : Axes or array-like of Axes, default=None
             Axes to draw on; a single one is divided. None makes a new figure.
 
@@ -175,7 +188,8 @@ class ThresholdDisplay:
         ]
         rows.sort(key=lambda i: params[i][name])
         thresholds = np.array([params[i][name] for i in rows], dtype=float)
-        error = np.asarray(cv_results[f"std_test_{metric}"])[rows] / np.sqrt(len(folds) - 1 or 1)
+        error = np.asarray(cv_results[f"std_test_{metric}"], dtype=float)[rows]
+        error = error / np.sqrt(len(folds) - 1) if len(folds) > 1 else np.full(len(rows), np.nan)
         return cls(
             thresholds,
             mean[rows],
@@ -183,7 +197,7 @@ class ThresholdDisplay:
             n_kept=None if remover is None else _count_kept(remover, thresholds),
             n_components=None if remover is None else remover.moments_.n_components,
             best_threshold=float(params[best_index][name]),
-            score_name="score" if metric == "score" else metric,
+            score_name=score_name or metric,
         ).plot(ax=ax)
 
     def plot(self, *, ax=None):
@@ -202,6 +216,7 @@ class ThresholdDisplay:
         n_panels = 1 if self.n_kept is None else 2
         # Thresholds span orders of magnitude and include 0: evenly spaced, each with its value.
         at = np.arange(len(self.thresholds))
+        labels = distinct_labels(self.thresholds)
         size = (max(5.0, 1.5 + 0.45 * len(at)), 2.6 * n_panels + 0.4)
         self.axes_ = make_axes(type(self).__name__, ax, n_panels, 1, figsize=size)[:, 0]
         self.figure_ = self.axes_[0].get_figure(root=True)
@@ -214,19 +229,49 @@ class ThresholdDisplay:
             self._plot_counts(self.axes_[1], at)
         for panel in self.axes_:
             panel.set_xlim(-0.6, len(at) - 0.4)
-            panel.set_xticks(at, [f"{t:.3g}" for t in self.thresholds])
+            panel.set_xticks(at, labels)
             if len(at) > 8:
                 panel.tick_params(axis="x", rotation=90)
         for panel in self.axes_[:-1]:
             panel.tick_params(axis="x", labelbottom=False)
         self.axes_[-1].set_xlabel("threshold")
+        self._compare(self.axes_[0], at, labels)
+        return self
+
+    def _compare(self, ax, at, labels):
+        """Shade what the scores cannot tell apart, and say in the title what was chosen."""
+        scores, errors = np.asarray(self.mean_score), np.asarray(self.standard_error)
+        highest = int(np.argmax(np.nan_to_num(scores, nan=-np.inf)))
+        error = errors[highest]
+        self.within_error_ = scores >= scores[highest] - np.nan_to_num(error)
+        self.band_ = None
+        if np.isfinite(error):
+            limits = scores[highest] - error, scores[highest]
+            self.band_ = ax.axhspan(*limits, color=ACCENT, alpha=0.15, lw=0)
+        lines = []
         self.best_lines_ = []
         if self.best_threshold is not None:
             (best,) = np.flatnonzero(np.asarray(self.thresholds) == self.best_threshold)[:1]
             style = {"color": "black", "ls": ":", "lw": 1, "zorder": 0}
             self.best_lines_ = [panel.axvline(best, **style) for panel in self.axes_]
-            self.axes_[0].set_title(f"best threshold {self.best_threshold:.3g}", fontsize="medium")
-        return self
+            spread = f" ± {errors[best]:.2g}" if np.isfinite(errors[best]) else ""
+            lines.append(
+                f"threshold {labels[best]} chosen: {self.score_name} {scores[best]:.4g}{spread}"
+            )
+        if self.band_ is not None and len(at) > 1:
+            lines.append(f"within one standard error of the highest: {self._equal(labels)}")
+        ax.set_title("\n".join(lines), fontsize="small")
+
+    def _equal(self, labels):
+        """Name the thresholds of `within_error_`, runs of them as ranges."""
+        equal = np.flatnonzero(self.within_error_)
+        if len(equal) == len(labels):
+            return "all"
+        runs = np.split(equal, np.flatnonzero(np.diff(equal) != 1) + 1)
+        return ", ".join(
+            f"{labels[run[0]]} to {labels[run[-1]]}" if len(run) > 1 else labels[run[0]]
+            for run in runs
+        )
 
     def _plot_counts(self, ax, at):
         total = np.zeros(len(at), dtype=int)
@@ -259,6 +304,25 @@ class ThresholdDisplay:
             borderaxespad=0,
             fontsize="small",
         )
+
+
+def distinct_labels(values):
+    """Write numbers with as many digits as tell them apart, at least three."""
+    for digits in range(3, 18):
+        labels = [f"{value:.{digits}g}" for value in values]
+        if len(set(labels)) == len(set(values)):
+            break
+    return labels
+
+
+def _score_name(search):
+    """Name of the single score of a search, as far as it has one."""
+    scoring, estimator = getattr(search, "scoring", ""), getattr(search, "estimator", None)
+    if isinstance(scoring, str):
+        return scoring or "score"
+    if scoring is None and is_classifier(estimator):
+        return "accuracy"
+    return "R²" if scoring is None and is_regressor(estimator) else "score"
 
 
 def _threshold_parameter(cv_results):

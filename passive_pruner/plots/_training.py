@@ -3,7 +3,13 @@
 import numpy as np
 
 from passive_pruner.plots._inputs import find_encoder, variable_names
+from passive_pruner.plots._labels import shared_label
 from passive_pruner.plots._style import TYPE_COLORS, make_axes, require_matplotlib, type_legend
+
+# Variance of the mean above which `history_` counts a variable as active.
+_ACTIVITY_THRESHOLD = 0.1
+# Least distance of two names at the ends of lines, as a share of the height of the panel.
+_NAME_HEIGHT = 0.06
 
 _STATISTICS = {
     "mean_of_variance": "mean posterior variance",
@@ -12,7 +18,7 @@ _STATISTICS = {
 
 
 class TrainingDisplay:
-    """Reconstruction, KL divergence and latent variables after every epoch of training.
+    """Objective, KL divergence and latent variables after every epoch of training.
 
     Make it with :meth:`from_estimator`. All numbers are those of `history_`: measured on held-out
     rows, or without early stopping on training rows.
@@ -21,31 +27,37 @@ class TrainingDisplay:
     ----------
     history : list of dict
         One record per epoch, as the `history_` of :class:`passive_pruner.VAEEncoder`.
+    best_epoch : int, default=None
+        "epoch" of the record whose weights are the fitted model. None is the last one.
     names : list of str, default=None
         Names of the variables. By default they are numbered from 0.
 
     Attributes
     ----------
     axes_ : ndarray of shape (4,) of Axes
-        Axes of reconstruction, KL divergence, number of active variables, and variances.
+        Axes of objective and reconstruction, KL divergence, number of active variables, and
+        variances; with the same epochs.
     figure_ : Figure
         Their figure.
     lines_ : dict of str to Line2D
-        The lines of "reconstruction", "kl" and "n_active".
+        The lines of "objective", "reconstruction", "kl" and "n_active".
     variable_lines_ : list of Line2D
-        One line per variable, in the colour of its type at the end.
+        One line per variable, in the colour of its type in the fitted model.
     labels_ : list of Annotation
-        Names at the ends of these lines, as far as they do not overlap.
+        Names at the ends of these lines; lines that end together share one.
     best_lines_ : list of Line2D
-        Lines at the epoch with the lowest objective.
+        Lines at the epoch that is the fitted model.
     legend_ : Legend
-        Types at the end of training with their numbers of variables.
+        Types in the fitted model with their numbers of variables.
 
     Notes
     -----
-    A variable is active at the end if the variance of its mean is above 0.1 there, else passive,
-    as `history_` counts "n_active". Early stopping restores the weights of the epoch with the
-    lowest objective, up to its tolerance: later epochs are not part of the fitted model.
+    The objective is what training minimises and what early stopping compares, with the full weight
+    of the regulariser; under the default objective it is the negative ELBO. Early stopping
+    restores the weights of its best epoch: later epochs are not part of the fitted model.
+
+    A variable is active if the variance of its mean is above 0.1, else passive, as `history_`
+    counts "n_active".
 
     Examples
     --------
@@ -63,8 +75,9 @@ class TrainingDisplay:
     >>> plt.close(display.figure_)
     """
 
-    def __init__(self, history, *, names=None):
+    def __init__(self, history, *, best_epoch=None, names=None):
         self.history = history
+        self.best_epoch = best_epoch
         self.names = names
 
     @classmethod
@@ -91,7 +104,9 @@ class TrainingDisplay:
         """
         require_matplotlib(f"{cls.__name__}.from_estimator")
         encoder = find_encoder(cls.__name__, estimator, needs="history_").encoder
-        display = cls(encoder.history_, names=variable_names(encoder))
+        display = cls(
+            encoder.history_, best_epoch=encoder.best_epoch_, names=variable_names(encoder)
+        )
         return display.plot(statistic=statistic, ax=ax)
 
     def plot(self, *, statistic="mean_of_variance", ax=None):
@@ -113,77 +128,92 @@ class TrainingDisplay:
         Raises
         ------
         ValueError
-            If `statistic` is unknown.
+            If `statistic` is unknown, or `best_epoch` is none of the epochs.
         """
         if statistic not in _STATISTICS:
             raise ValueError(f"statistic must be one of {list(_STATISTICS)}, got {statistic!r}.")
         axes = make_axes(type(self).__name__, ax, 2, 2, figsize=(8.5, 5.6))
         self.axes_ = axes.ravel()
         self.figure_ = self.axes_[0].get_figure(root=True)
-        epochs = np.array([record["epoch"] for record in self.history])
+        epochs = self._epochs()
+        best = len(epochs) - 1
+        if self.best_epoch is not None:
+            if self.best_epoch not in epochs:
+                raise ValueError(
+                    f"best_epoch must be one of the epochs of history, {epochs[0]} to "
+                    f"{epochs[-1]}, got {self.best_epoch!r}."
+                )
+            best = int(np.flatnonzero(epochs == self.best_epoch)[0])
+        n = len(self.history[0]["variance_of_mean"])
+        series = {key: [r[key] for r in self.history] for key in ("objective", "reconstruction")}
+        series["kl"] = [record["kl"] for record in self.history]
+        is_active = np.array(
+            [record["variance_of_mean"] > _ACTIVITY_THRESHOLD for record in self.history]
+        )
+        # Counted here and not read: records of a pruned encoder count what it had before.
+        series["n_active"] = is_active.sum(axis=1)
         marker = "o" if len(epochs) == 1 else None  # a single epoch draws no line
+        objective, kl, counts, variables = self.axes_
         self.lines_ = {}
-        for panel, (key, title) in zip(
-            self.axes_,
-            {
-                "reconstruction": "reconstruction (nats)",
-                "kl": "KL divergence (nats)",
-                "n_active": "active variables",
-            }.items(),
-            strict=False,
+        for key, panel, style in (
+            ("objective", objective, {"color": "black"}),
+            ("reconstruction", objective, {"color": "0.5", "ls": "--"}),
+            ("kl", kl, {"color": "black"}),
+            ("n_active", counts, {"color": TYPE_COLORS["active"], "drawstyle": "steps-mid"}),
         ):
-            values = [record[key] for record in self.history]
-            step = {"drawstyle": "steps-mid"} if key == "n_active" else {}
-            color = TYPE_COLORS["active"] if key == "n_active" else "black"
-            (self.lines_[key],) = panel.plot(epochs, values, color=color, marker=marker, **step)
+            (self.lines_[key],) = panel.plot(epochs, series[key], marker=marker, label=key, **style)
+        for panel, title in (
+            (objective, "objective (nats)"),
+            (kl, "KL divergence (nats)"),
+            (counts, "active variables"),
+            (variables, _STATISTICS[statistic]),
+        ):
             panel.set_title(title, fontsize="medium")
-        self.axes_[2].set_ylim(0, len(self.history[-1]["variance_of_mean"]) + 0.5)
-        self.axes_[2].yaxis.get_major_locator().set_params(integer=True)
-        self._plot_variables(self.axes_[3], epochs, statistic, marker)
-        best = epochs[np.argmin([record["objective"] for record in self.history])]
+        counts.set_ylim(0, n + 0.5)
+        counts.yaxis.get_major_locator().set_params(integer=True)
+        types = np.where(is_active[best], "active", "passive")
+        self._plot_variables(variables, epochs, statistic, types, marker)
         self.best_lines_ = []
+        margin = 0.03 * (epochs[-1] - epochs[0] or 1)
         for panel in self.axes_:
             style = {"color": "black", "ls": ":", "lw": 1, "zorder": 0}
-            self.best_lines_.append(panel.axvline(best, label="lowest objective", **style))
+            self.best_lines_.append(panel.axvline(epochs[best], label="fitted model", **style))
             panel.set_xlabel("epoch" if panel in self.axes_[2:] else "")
             panel.xaxis.get_major_locator().set_params(integer=True)
-        self.axes_[0].legend(handles=self.best_lines_[:1], fontsize="small")
+            panel.set_xlim(epochs[0] - margin, epochs[-1] + margin)
+        objective.legend(fontsize="small")
         return self
 
-    def _plot_variables(self, ax, epochs, statistic, marker):
-        last = self.history[-1]
-        # n_active says how many of the largest variances are above the threshold of the history.
-        n = len(last["variance_of_mean"])
-        active = np.zeros(n, dtype=bool)
-        active[np.argsort(-last["variance_of_mean"], kind="stable")[: last["n_active"]]] = True
-        types = np.where(active, "active", "passive")
+    def _epochs(self):
+        """Numbers of the epochs; places, where these start anew with every call of fit."""
+        epochs = np.array([record["epoch"] for record in self.history])
+        return epochs if (np.diff(epochs) > 0).all() else np.arange(1, len(epochs) + 1)
+
+    def _plot_variables(self, ax, epochs, statistic, types, marker):
         values = np.array([record[statistic] for record in self.history])
-        names = list(map(str, self.names or range(n)))
+        names = list(map(str, self.names or range(len(types))))
         self.variable_lines_, self.labels_ = [], []
         for j, type_ in enumerate(types):
             self.variable_lines_ += ax.plot(
                 epochs, values[:, j], color=TYPE_COLORS[type_], lw=1, alpha=0.8, marker=marker
             )
-        span = epochs[-1] - epochs[0] or 1
-        ax.set_xlim(epochs[0] - 0.05 * span, epochs[-1] + 0.1 * span)  # room for the names
         bottom, top = ax.get_ylim()
-        lowest_free = -np.inf
-        for j in np.argsort(values[-1], kind="stable"):
-            if values[-1, j] < lowest_free:
-                continue
-            lowest_free = values[-1, j] + 0.055 * (top - bottom)
+        least = _NAME_HEIGHT * (top - bottom)
+        height = -np.inf
+        for crowd in _neighbours(values[-1], types, least / 2):
+            height = max(height + least, values[-1, crowd].mean())
             self.labels_.append(
                 ax.annotate(
-                    names[j],
-                    (epochs[-1], values[-1, j]),
+                    shared_label([names[j] for j in crowd], types[crowd[0]]),
+                    (1, height),
+                    xycoords=("axes fraction", "data"),
                     xytext=(3, 0),
                     textcoords="offset points",
                     va="center",
                     fontsize=7,
-                    color=TYPE_COLORS[types[j]],
+                    color=TYPE_COLORS[types[crowd[0]]],
                 )
             )
-        ax.set_title(_STATISTICS[statistic], fontsize="medium")
         self.legend_ = type_legend(
             ax,
             types,
@@ -194,3 +224,13 @@ class TrainingDisplay:
             ncols=2,
             frameon=False,
         )
+
+
+def _neighbours(values, types, distance):
+    """Variables of one type whose values follow each other closely, from the lowest group up."""
+    groups = []
+    for type_ in np.unique(types):
+        order = np.flatnonzero(types == type_)
+        order = order[np.argsort(values[order], kind="stable")]
+        groups += np.split(order, np.flatnonzero(np.diff(values[order]) > distance) + 1)
+    return sorted(groups, key=lambda group: values[group].mean())

@@ -1,13 +1,14 @@
 """What each latent variable changes in the data."""
 
 import numpy as np
+from sklearn.utils import _safe_indexing
 
 from passive_pruner.plots._inputs import (
     decode_traversals,
     find_encoder,
+    find_evidence,
     image_shape_of,
-    types_of,
-    variable_names,
+    value_range,
 )
 from passive_pruner.plots._style import (
     color_by_type,
@@ -18,14 +19,17 @@ from passive_pruner.plots._style import (
     show_mosaic,
     type_legend,
 )
-from passive_pruner.regime import LatentMoments
+
+# More rows than this, in the order of the display, would be too thin to read.
+_MAX_SHOWN = 40
 
 
 class TraversalDisplay:
     """Decoded rows while one latent variable at a time runs through the range of its prior.
 
-    Make it with :meth:`from_estimator`. A variable that the decoder ignores, as passive ones are,
-    changes nothing: its images are all the same, its profiles flat.
+    Make it with :meth:`from_estimator`. A variable that the decoder ignores changes nothing: its
+    images are all the same, its profiles flat. That a variable is passive says that its codes
+    carry nothing of the data; the decoder has mostly learned to ignore it, but not entirely.
 
     Parameters
     ----------
@@ -41,6 +45,8 @@ class TraversalDisplay:
         (height, width) or (height, width, channels) of an image; None draws profiles.
     feature_names : list of str, default=None
         Names of the features of a profile.
+    value_range : tuple of float, default=None
+        Values of an image that are drawn as black and white. None is the range of `decoded`.
 
     Attributes
     ----------
@@ -51,9 +57,11 @@ class TraversalDisplay:
     image_ : AxesImage or None
         All images, one row per variable.
     lines_ : list of LineCollection
-        One line per value for every variable, in the order of `order_`; empty for images.
-    order_ : ndarray of shape (n_components,), int
-        Number of the variable in every row, from the top: active, mixed, passive.
+        One dash per value and feature for every variable, in the order of `order_`; empty for
+        images.
+    order_ : ndarray of shape (n_shown,), int
+        Number of the variable in every row, from the top: active, mixed, passive, and of each
+        type those that change most. The first 40 are shown.
     effects_ : ndarray of shape (n_components,)
         Root mean square over features of the range of the decoded values, in the units of the
         encoder's data; written at the right in the order of `order_`.
@@ -78,13 +86,24 @@ class TraversalDisplay:
     >>> plt.close(display.figure_)
     """
 
-    def __init__(self, values, decoded, types, *, names=None, image_shape=None, feature_names=None):
+    def __init__(
+        self,
+        values,
+        decoded,
+        types,
+        *,
+        names=None,
+        image_shape=None,
+        feature_names=None,
+        value_range=None,
+    ):
         self.values = values
         self.decoded = decoded
         self.types = types
         self.names = names
         self.image_shape = image_shape
         self.feature_names = feature_names
+        self.value_range = value_range
 
     @classmethod
     def from_estimator(
@@ -106,7 +125,8 @@ class TraversalDisplay:
         estimator : encoder or Pipeline
             Fitted, with `inverse_transform`. Of a search the best estimator is taken.
         X : array-like of shape (n_samples, n_features)
-            Data as the estimator takes it; tells the types.
+            Data as the estimator takes it; tells the types, by the rule of the remover, and the
+            values that are drawn as black and white.
         row : int, default=None
             Row of `X` whose code the other variables keep. None keeps them at 0, the prior mean.
         n_steps : int, default=7
@@ -131,19 +151,23 @@ class TraversalDisplay:
             If there is no encoder, or it has no `inverse_transform`.
         """
         require_matplotlib(f"{cls.__name__}.from_estimator")
-        parts = find_encoder(cls.__name__, estimator, X, needs="inverse_transform")
-        posterior = parts.encoder.posterior(parts.X)
-        d = posterior.mean.shape[1]
+        find_encoder(cls.__name__, estimator, needs="inverse_transform")
+        _, types, *_, names, parts = find_evidence(cls.__name__, estimator, X)
+        encoder, X = parts.encoder, parts.X
         values = np.linspace(-max_value, max_value, n_steps)
-        base = np.zeros(d) if row is None else posterior.mean[row]
-        decoded = decode_traversals(parts.encoder, values, base)
+        if row is None:
+            base = np.zeros(len(types))
+        else:
+            base = encoder.posterior(_safe_indexing(X, [row])).mean[0]
+        image_shape = image_shape_of(encoder, image_shape)
         return cls(
             values,
-            decoded,
-            types_of(parts.remover, LatentMoments.from_batch(*posterior)),
-            names=variable_names(parts.encoder),
-            image_shape=image_shape_of(parts.encoder, image_shape),
+            decode_traversals(encoder, values, base),
+            types,
+            names=names,
+            image_shape=image_shape,
             feature_names=feature_names or parts.feature_names,
+            value_range=None if image_shape is None else value_range(encoder, X),
         ).plot(ax=ax)
 
     def plot(self, *, ax=None):
@@ -162,27 +186,28 @@ class TraversalDisplay:
         types = np.asarray(self.types)
         names = list(map(str, self.names or range(n)))
         self.effects_ = np.sqrt(np.square(np.ptp(self.decoded, axis=1)).mean(axis=1))
-        self.order_ = order_by_type(types, descending=self.effects_)
+        self.order_ = order_by_type(types, descending=self.effects_)[:_MAX_SHOWN]
+        n_shown = len(self.order_)
         if self.image_shape is None:
-            size = (8.0, 2.2 + 0.3 * n)
+            size = (8.0, 2.2 + 0.3 * n_shown)
         else:
             height, width = self.image_shape[:2]
-            size = (1.8 + 0.5 * n_steps, 1.4 + 0.5 * n * height / width)
+            size = (1.8 + 0.5 * n_steps, 1.4 + 0.5 * n_shown * height / width)
         self.ax_ = ax = make_axes(type(self).__name__, ax, figsize=size)[0, 0]
         self.figure_ = ax.get_figure(root=True)
         self.image_, self.lines_ = None, []
         if self.image_shape is None:
             self._plot_profiles()
         else:
-            shape = (n, n_steps, *self.image_shape)
-            self.image_ = show_mosaic(ax, self.decoded[self.order_].reshape(shape))
+            images = self.decoded[self.order_].reshape(n_shown, n_steps, *self.image_shape)
+            self.image_ = show_mosaic(ax, images, self.value_range)
             ax.set_xticks(ax.get_xticks(), [f"{v:.2g}" for v in self.values])
             ax.set_xlabel("value of the variable")
-        ax.set_ylabel("latent variable")
+        ax.set_ylabel("latent variable" if n_shown == n else f"{n_shown} of {n} latent variables")
         ax.set_yticks(ax.get_yticks(), [names[j] for j in self.order_])
         color_by_type(ax.get_yticklabels(), types[self.order_])
         right = ax.secondary_yaxis("right")
-        right.set_yticks(ax.get_yticks(), [f"{e:.2f}" for e in self.effects_[self.order_]])
+        right.set_yticks(ax.get_yticks(), [f"{e:.2g}" for e in self.effects_[self.order_]])
         right.tick_params(length=0, labelsize="small")
         right.spines["right"].set_visible(False)
         right.set_ylabel("change (root mean square)", fontsize="small")
@@ -204,13 +229,20 @@ class TraversalDisplay:
         """Draw the change against the middle value, one band per variable on a common scale."""
         from matplotlib.collections import LineCollection
 
-        ax, (n, _, n_features) = self.ax_, self.decoded.shape
+        ax, n, n_features = self.ax_, len(self.order_), self.decoded.shape[2]
         change = self.decoded - self.decoded.mean(axis=1, keepdims=True)
-        scale = 0.65 / (np.abs(change).max() or 1)
+        scale = 0.65 / (np.abs(change[self.order_]).max() or 1)
+        # Dashes and no lines from feature to feature: the columns of a table are no curve.
+        at = np.arange(n_features) + np.array([[-0.35], [0.35]])
         for place, j in enumerate(self.order_):
             y = place - scale * change[j]  # the y axis points down
-            segments = np.stack(np.broadcast_arrays(np.arange(n_features), y), axis=-1)
-            lines = LineCollection(list(segments), cmap="viridis", array=self.values, lw=1.2)
+            dashes = np.stack([np.broadcast_to(at[:, None], (2, *y.shape)), [y, y]], axis=-1)
+            lines = LineCollection(
+                dashes.reshape(2, -1, 2).swapaxes(0, 1),
+                cmap="viridis",
+                array=np.repeat(self.values, n_features),
+                lw=1.5,
+            )
             self.lines_.append(ax.add_collection(lines))
             ax.axhline(place, color="0.85", lw=0.6, zorder=0)
         ax.set_yticks(range(n))

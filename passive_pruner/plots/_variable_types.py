@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from passive_pruner.plots._inputs import find_moments, rule_of, types_of
+from passive_pruner.plots._inputs import find_evidence, rule_of
 from passive_pruner.plots._labels import label_points
 from passive_pruner.plots._style import (
     TYPE_COLORS,
@@ -15,11 +15,8 @@ from passive_pruner.plots._style import (
 from passive_pruner.regime import CRITERIA
 from passive_pruner.regime._criteria import ACTIVE, MIXED, PASSIVE
 
-# What bars can show: the statistic of these criteria, with its title.
-_BAR_LABELS = {
-    rule.statistic: f"{rule.title} ({rule.unit})" if rule.unit else rule.title
-    for rule in (CRITERIA["active_units"], CRITERIA["kl"])
-}
+# Most bars that have room for names, and the width of a figure that holds them, in inches.
+_MAX_NAMES, _MAX_WIDTH = 64, 16.0
 
 
 class VariableTypesDisplay:
@@ -33,7 +30,7 @@ class VariableTypesDisplay:
         Moments of the posterior.
     types : array-like of shape (n_components,), str
         "active", "mixed" or "passive" for every variable.
-    criterion : {"active_units", "variance", "kl"}
+    criterion : {"active_units", "variance", "kl", "entropy"}
         Rule that the types come from.
     threshold : float
         Its threshold.
@@ -49,14 +46,15 @@ class VariableTypesDisplay:
     points_ : dict of str to PathCollection
         Points of each type; only for ``kind="scatter"``.
     labels_ : list of Text
-        Names beside the points or under the bars.
+        Names beside the points, where points of one type that lie close together share a label,
+        such as "3-5, 8" or "12 passive"; or under the bars, if these are at most 64.
     regions_ : dict of str to Rectangle
-        Shaded region of each type; only for ``kind="scatter"``.
+        Shaded region of each type; empty where the criterion does not read what is shown.
     bars_ : BarContainer
-        Bars, from the largest; only for ``kind="bar"``.
+        Bars, from the least collapsed variable; only for ``kind="bar"``.
     threshold_line_ : Line2D or None
-        Line at the threshold, if it is one of the statistic that is shown; only for
-        ``kind="bar"``.
+        Line at the threshold, if it alone decides and is one of the statistic that is shown; only
+        for ``kind="bar"``.
     legend_ : Legend
         Types with their numbers of variables.
 
@@ -70,7 +68,8 @@ class VariableTypesDisplay:
     abs(E[s2] - 1) <= t, active where Var(s2) < t and E[s2] <= t, mixed elsewhere. Under
     "active_units" they are E[s2] >= 1 - t and the rest, which is Var(mu) <= t at a stationary
     point of the objective: a point whose colour differs from its region has not converged.
-    Under "kl" there are none.
+    Under other criteria there are none. Bars of E[s2] have the regions of "variance" too, where
+    mixed is what lies between them, and every bar with Var(s2) >= t.
 
     References
     ----------
@@ -107,7 +106,7 @@ class VariableTypesDisplay:
         ----------
         moments : LatentMoments
             Moments of the posterior.
-        criterion : {"active_units", "variance", "kl"}, default="variance"
+        criterion : {"active_units", "variance", "kl", "entropy"}, default="variance"
             Rule that names the types.
         threshold : float, default=0.1
             Its threshold.
@@ -140,7 +139,7 @@ class VariableTypesDisplay:
             Fitted. Of a search the best estimator is taken.
         X : array-like of shape (n_samples, n_features), default=None
             Data as the estimator takes it. None shows the moments that the remover was fitted on.
-        criterion : {"active_units", "variance", "kl"}, default=None
+        criterion : {"active_units", "variance", "kl", "entropy"}, default=None
             None is that of the remover, or "variance" without one.
         threshold : float, default=None
             None is that of the remover, or 0.1 without one or for another criterion.
@@ -159,9 +158,9 @@ class VariableTypesDisplay:
             If there is no encoder for `X`, or no remover without `X`.
         """
         require_matplotlib(f"{cls.__name__}.from_estimator")
-        moments, names, parts = find_moments(cls.__name__, estimator, X)
-        types = types_of(parts.remover, moments, criterion, threshold)
-        criterion, threshold = rule_of(parts.remover, criterion, threshold)
+        moments, types, criterion, threshold, names, _ = find_evidence(
+            cls.__name__, estimator, X, criterion, threshold
+        )
         display = cls(moments, types, criterion=criterion, threshold=threshold, names=names)
         return display.plot(kind=kind, ax=ax)
 
@@ -173,7 +172,7 @@ class VariableTypesDisplay:
         kind : {"scatter", "bar"}, default="scatter"
             "scatter" shows the mean of the posterior variance s2 against its variance, one point
             per variable; "bar" one statistic, sorted.
-        statistic : {"variance_of_mean", "kl"}, default=None
+        statistic : {"variance_of_mean", "mean_of_variance", "kl", "entropy_power"}, default=None
             What the bars show. None is what the criterion compares with its threshold.
         ax : Axes, default=None
             Axes to draw on; None makes a new figure.
@@ -187,28 +186,33 @@ class VariableTypesDisplay:
         ValueError
             If `kind` or `statistic` is unknown, or the moments do not have what is to be drawn.
         """
-        if statistic is None:
-            statistic = CRITERIA[self.criterion].statistic
-            statistic = statistic if statistic in _BAR_LABELS else "variance_of_mean"
-        if kind not in ("scatter", "bar") or statistic not in _BAR_LABELS:
+        statistic = statistic or CRITERIA[self.criterion].statistic
+        known = {criterion.statistic: criterion for criterion in CRITERIA.values()}
+        if kind not in ("scatter", "bar") or statistic not in known:
             raise ValueError(
-                f"kind must be 'scatter' or 'bar' and statistic one of {list(_BAR_LABELS)}, got "
+                f"kind must be 'scatter' or 'bar' and statistic one of {list(known)}, got "
                 f"{kind!r} and {statistic!r}."
             )
-        if not self.moments.has_variance and (kind == "scatter" or statistic == "kl"):
+        if not self.moments.has_variance and (
+            kind == "scatter" or known[statistic].reads_variances
+        ):
             raise ValueError(
                 "These moments have no posterior variances. Pass X, for the encoder to give them, "
                 "or draw kind='bar' with statistic='variance_of_mean'."
             )
         n = self.moments.n_components
-        size = (7.0, 5.2) if kind == "scatter" else (max(5.0, 1.5 + 0.25 * n), 3.6)
+        size = (7.0, 5.2) if kind == "scatter" else (np.clip(1.5 + 0.25 * n, 6.5, _MAX_WIDTH), 3.6)
         self.ax_ = make_axes(type(self).__name__, ax, figsize=size)[0, 0]
         self.figure_ = self.ax_.get_figure(root=True)
-        self.ax_.set_title(f"Latent variables by {self.criterion}, threshold {self.threshold:g}")
+        self.ax_.set_title(
+            f"Latent variables by {self.criterion}, threshold {self.threshold:g}",
+            loc="left" if kind == "bar" else "center",
+            fontsize="medium",
+        )
         if kind == "scatter":
             self._scatter()
         else:
-            self._bar(statistic)
+            self._bar(known[statistic])
         return self
 
     def _scatter(self):
@@ -244,12 +248,9 @@ class VariableTypesDisplay:
         self.legend_ = type_legend(
             ax, types, loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=3, frameon=False
         )
-        self.labels_ = label_points(ax, x, y, self._names())
+        self.labels_ = label_points(ax, x, y, self._names(), types)
 
     def _shade(self, left, right, bottom, top):
-        from matplotlib.colors import to_rgb
-        from matplotlib.patches import Rectangle
-
         t = self.threshold
         boxes = {}  # type -> left, right, bottom, top; mixed is what lies under the others
         if self.criterion == "variance":
@@ -259,6 +260,12 @@ class VariableTypesDisplay:
         elif self.criterion == "active_units":
             boxes[ACTIVE] = (left, 1 - t, bottom, top)
             boxes[PASSIVE] = (1 - t, right, bottom, top)
+        self._add_regions(boxes)
+
+    def _add_regions(self, boxes):
+        from matplotlib.colors import to_rgb
+        from matplotlib.patches import Rectangle
+
         self.regions_ = {}
         for type_, (x0, x1, y0, y1) in boxes.items():
             if x0 < x1 and y0 < y1:
@@ -267,23 +274,37 @@ class VariableTypesDisplay:
                 patch = Rectangle((x0, y0), x1 - x0, y1 - y0, color=color, lw=0, zorder=0.5)
                 self.regions_[type_] = self.ax_.add_patch(patch)
 
-    def _bar(self, statistic):
-        ax, types = self.ax_, np.asarray(self.types)
-        values = getattr(self.moments, statistic)
-        order = np.argsort(-values, kind="stable")
-        names = self._names()
-        self.bars_ = ax.bar(
-            range(len(values)), values[order], color=[TYPE_COLORS[t] for t in types[order]]
-        )
-        ax.set_xticks(range(len(values)), [names[j] for j in order])
-        self.labels_ = ax.get_xticklabels()
-        color_by_type(self.labels_, types[order])
-        ax.set(xlabel="latent variable", ylabel=_BAR_LABELS[statistic])
-        ax.set_xlim(-0.7, len(values) - 0.3)
-        self.legend_ = type_legend(ax, types, marker="s", loc="upper right")
+    def _bar(self, shown):
+        ax, types, t = self.ax_, np.asarray(self.types), self.threshold
+        values = getattr(self.moments, shown.statistic)
+        n = len(values)
+        order = np.argsort(-np.abs(values - shown.collapsed), kind="stable")
+        self.bars_ = ax.bar(range(n), values[order], color=[TYPE_COLORS[k] for k in types[order]])
+        if n <= _MAX_NAMES:
+            names = self._names()
+            small = {"fontsize": "small", "rotation": 90} if n > _MAX_NAMES / 2 else {}
+            ax.set_xticks(range(n), [names[j] for j in order], **small)
+            self.labels_ = ax.get_xticklabels()
+            color_by_type(self.labels_, types[order])
+        else:
+            ax.set_xticks([])
+            self.labels_ = []
+        label = f"{shown.title} ({shown.unit})" if shown.unit else shown.title
+        symbol = shown.statistics[shown.statistic]
+        ax.set(xlabel="latent variable", ylabel=label if symbol in label else f"{label}, {symbol}")
+        ax.set_xlim(-0.7, n - 0.3)
+        side = {"loc": "lower right", "bbox_to_anchor": (1, 1), "borderaxespad": 0, "ncols": 3}
+        self.legend_ = type_legend(ax, types, marker="s", frameon=False, fontsize="small", **side)
         self.threshold_line_ = None
-        if CRITERIA[self.criterion].statistic == statistic:
-            self.threshold_line_ = ax.axhline(self.threshold, color="black", lw=1, ls="--")
+        boxes = {}
+        decides = CRITERIA[self.criterion]
+        if decides.statistic == shown.statistic and len(decides.statistics) == 1:
+            self.threshold_line_ = ax.axhline(shown.collapsed + t, color="black", lw=1, ls="--")
+        elif self.criterion == "variance" and shown.statistic == "mean_of_variance":
+            boxes[MIXED] = (-0.7, n - 0.3, *ax.set_ylim(0, max(1.05 + t, 1.05 * values.max())))
+            boxes[ACTIVE] = (-0.7, n - 0.3, 0, t)
+            boxes[PASSIVE] = (-0.7, n - 0.3, 1 - t, 1 + t)
+        self._add_regions(boxes)
 
     def _names(self):
         return list(map(str, self.names or range(self.moments.n_components)))

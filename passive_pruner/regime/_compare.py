@@ -53,7 +53,7 @@ def compare(
             mean and the variance of the codes, in nats; see Notes. Near 0, an unbiased estimate
             can be negative.
         ``standard_error``
-            Of `drift`, in nats, if the codes are normal.
+            Of `drift`, in nats, for independent rows.
         ``<statistic>_then``, ``<statistic>_now``
             What the threshold is compared with: "variance_of_mean", "entropy_power", "kl" or
             "mean_of_variance", by the criterion.
@@ -74,12 +74,20 @@ def compare(
 
     The codes are those that were given: means, or draws if the moments are sampled. `drift` is an
     unbiased estimate for independent normal codes: without the correction, equal distributions
-    would show a drift of 2 (1 / n_then + 1 / n_now) on average.
+    would show a drift of 2 (1 / n_then + 1 / n_now) on average. For others it is corrected by the
+    delta method.
 
-    The standard error comes from the delta method at second order [2]_, with the variances of
-    normal moments: v / n of a mean and 2 / n of the logarithm of a variance. The first order alone
-    vanishes where there is no drift. Codes with heavy tails, such as those of mixed variables,
-    have a larger error than this one.
+    The standard error comes from the delta method at second order [2]_; the first order alone
+    vanishes where there is no drift. Skewness and kurtosis of the codes take the place of those
+    of a normal distribution; the data set in which a variable varies less, which need not show
+    its tails, is given the average of both. Of equal distributions with 2000
+    and 300 rows, or 1000 and 200, none of 1200 rare variables showed a drift of more than three
+    standard errors.
+
+    Rows have to be independent. In a series whose rows resemble those before, there are fewer of
+    them in effect: with an autocorrelation of 0.9 from row to row a quarter of the variables that
+    do not drift are above three standard errors and 2 % above five, with 0.5 next to none. Thin
+    such data out, or compare with the drift between two earlier periods.
 
     `changed` has no error margin: a variable whose statistic is at the threshold can change by
     chance.
@@ -102,7 +110,7 @@ def compare(
              type_then type_now  changed  drift
     variable
     0           active   active    False   -0.0
-    1          passive   active     True   49.1
+    1          passive   active     True   49.0
     """
     import pandas as pd
 
@@ -151,31 +159,55 @@ def _drift(then, now):
     n0, n1 = then.n_samples, now.n_samples
     shift = now.code_mean - then.code_mean
     s0, s1 = then.code_scatter.diagonal(), now.code_scatter.diagonal()
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         # For normal codes (n - 3) / s is an unbiased estimate of 1 / v, independent of the mean
         # and of the other sample. So E[(s0 / n0 + shift^2) (n1 - 3) / s1] is
         # (v0 (1 - 1 / n0) + v0 / n0 + v1 / n1 + (m1 - m0)^2) / v1, too large by 1 / n1.
         forth = (s0 / n0 + shift**2) * (n1 - 3) / s1 - 1 / n1
         back = (s1 / n1 + shift**2) * (n0 - 3) / s0 - 1 / n0
-        drift = (forth + back) / 2 - 1
-        standard_error = _standard_error(shift, s0 / n0, s1 / n1, n0, n1)
+        skewness, excess = _shapes(then, now)
+        bias, standard_error = _delta(shift, s0 / n0, s1 / n1, n0, n1, skewness, excess)
+        drift = (forth + back) / 2 - 1 - bias
     # A code that is constant in both has drifted only if the constant is another one.
     constant = (s0 == 0) & (s1 == 0)
     drift[constant] = np.where(shift[constant] == 0, 0, np.inf)
-    standard_error[(s0 == 0) | (s1 == 0)] = 0
+    one_constant = ((s0 == 0) | (s1 == 0)) & ~constant
+    drift[one_constant] = np.inf
+    standard_error[constant | one_constant] = 0
     return drift, standard_error
 
 
-def _standard_error(shift, v0, v1, n0, n1):
-    """Second-order delta method for J(m0, m1, ln v0, ln v1).
+def _shapes(then, now):
+    """Skewness and excess kurtosis of the codes of both, each of shape (2, n_components).
 
-    With u = ln(v1 / v0), J = cosh(u) - 1 + shift^2 (1 / v0 + 1 / v1) / 2.
+    The sample of the smaller variance need not show its tails: of 200 rows of a variable that 2 %
+    of the rows use, some hold none of those rows, and would be sure of a variance that is far too
+    small. It takes the average over the rows of both samples.
+    """
+    shapes = []
+    for moments in (then, now):
+        _, m2, m3, m4 = moments.row_moments[0]
+        # In n normal rows the mean of the kurtosis is 3 - 6 / (n + 1).
+        excess = m4 / m2**2 - 3 + 6 / (moments.n_samples + 1)
+        shapes.append(np.where(m2 > 0, [m3 / m2**1.5, excess], 0))
+    shapes = np.stack(shapes, axis=1)
+    average = np.average(shapes, axis=1, weights=[then.n_samples, now.n_samples], keepdims=True)
+    variances = np.stack([m.code_scatter.diagonal() / m.n_samples for m in (then, now)])
+    return np.where(variances == variances.max(axis=0), shapes, average)
+
+
+def _delta(shift, v0, v1, n0, n1, skewness, excess):
+    """Delta method for J(m0, m1, ln v0, ln v1): bias beyond that of normal codes, standard error.
+
+    With u = ln(v1 / v0), J = cosh(u) - 1 + shift^2 (1 / v0 + 1 / v1) / 2. Over n rows a mean has
+    the variance v / n, the logarithm of a variance 2 / n plus the excess kurtosis / n, and both
+    the covariance sqrt(v) skewness / n.
     """
     p0, p1 = 1 / v0, 1 / v1
     sinh, cosh = (v1 * p0 - v0 * p1) / 2, (v1 * p0 + v0 * p1) / 2
     q0, q1 = shift**2 * p0 / 2, shift**2 * p1 / 2
     a, b = shift * p0, shift * p1
-    gradient = np.stack([-a - b, a + b, -sinh - q0, sinh - q1], axis=-1)
+    gradient = np.array([-a - b, a + b, -sinh - q0, sinh - q1])
     hessian = np.array(
         [
             [p0 + p1, -p0 - p1, a, b],
@@ -184,10 +216,17 @@ def _standard_error(shift, v0, v1, n0, n1):
             [b, -b, -cosh, cosh + q1],
         ]
     )
-    two = np.full_like(v0, 2)
-    variance = np.stack([v0 / n0, v1 / n1, two / n0, two / n1], axis=-1)
-    first = np.einsum("ji,ji->j", gradient**2, variance)
-    second = np.einsum("ikj,kij,ji,jk->j", hessian, hessian, variance, variance) / 2
+    beyond_normal = np.zeros_like(hessian)
+    for i, v, n in ((0, v0, n0), (1, v1, n1)):
+        beyond_normal[i + 2, i + 2] = excess[i] / n
+        beyond_normal[i, i + 2] = beyond_normal[i + 2, i] = np.sqrt(v) * skewness[i] / n
+    covariance = beyond_normal.copy()
+    for i, variance in enumerate((v0 / n0, v1 / n1, 2 / n0, 2 / n1)):
+        covariance[i, i] += variance
+    bias = np.einsum("ikj,ikj->j", hessian, beyond_normal) / 2
+    first = np.einsum("ij,ikj,kj->j", gradient, covariance, gradient)
+    product = np.einsum("ikj,klj->ilj", hessian, covariance)
+    second = np.einsum("ikj,kij->j", product, product) / 2
     # Var J = first + second at the true moments. At the estimated ones, whose own error enters
     # the gradient, `first` is too large by 2 * second on average.
-    return np.sqrt(np.maximum(first - second, second))
+    return bias, np.sqrt(np.maximum(first - second, second))

@@ -258,6 +258,10 @@ def entropy(moments: LatentMoments, threshold: float) -> np.ndarray:
     Means that take few values have little entropy however far apart these are: where
     :func:`active_units` and this criterion disagree, look at the distribution.
 
+    The estimate is too small for few rows: for normal means the entropy power is 0.63 of the
+    variance at 11 rows, 0.76 at 20 and 0.88 at 50, and it rises by 4 % between 1000 and 1001 rows,
+    where SciPy changes its estimator. The same threshold drops more of a small table.
+
     Parameters
     ----------
     moments : LatentMoments

@@ -156,7 +156,7 @@ class LatentMoments:
         ------
         ValueError
             If an array is not a matrix of finite real numbers with at least one row and one
-            column, if the shapes differ, or if a variance is negative.
+            column, if entries are masked, if the shapes differ, or if a variance is negative.
         """
         mean = _as_matrix("mean", mean)
         with np.errstate(over="ignore", invalid="ignore"):
@@ -335,6 +335,10 @@ def _correlation(covariance: np.ndarray) -> np.ndarray:
 
 
 def _as_matrix(name: str, x: ArrayLike) -> np.ndarray:
+    if np.ma.is_masked(x):
+        raise ValueError(
+            f"{name} has {np.ma.count_masked(x)} masked entries; drop or impute these rows first."
+        )
     x = np.asarray(x)
     if x.ndim != 2 or x.size == 0 or x.dtype.kind not in "fiu":
         raise ValueError(
@@ -367,9 +371,15 @@ def _variance_moments(
             f"variance must be finite and >= 0, got values from {smallest:.3g} to "
             f"{largest:.3g}; pass variances, not their logarithms and not scaled."
         )
-    origin, offset, scatter = _centred_moments(
-        variance, lambda rows: np.einsum("ij,ij->j", rows, rows)
-    )
+    with np.errstate(over="ignore", invalid="ignore"):
+        origin, offset, scatter = _centred_moments(
+            variance, lambda rows: np.einsum("ij,ij->j", rows, rows)
+        )
+    if not np.isfinite(scatter).all():
+        raise ValueError(
+            f"variance holds values up to {largest:.3g}, whose squares overflow float64; the "
+            "posterior variance of a trained encoder is about 1 at most."
+        )
     return origin + offset, scatter, log_sum / len(variance), active / len(variance)
 
 

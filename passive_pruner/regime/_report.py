@@ -13,6 +13,19 @@ from passive_pruner.regime._standard_errors import standard_errors
 if TYPE_CHECKING:
     import pandas as pd
 
+# Columns that are NaN throughout without posterior variances.
+NEEDS_VARIANCES = (
+    "mean_of_variance",
+    "variance_of_variance",
+    "kl",
+    "reliability",
+    "max_correlation_sampled",
+    "active_share",
+    "mean_of_variance_se",
+    "variance_of_variance_se",
+    "kl_se",
+)
+
 
 def report(
     moments: LatentMoments, types: Sequence[str] | np.ndarray, *, names: Sequence[str] | None = None

@@ -16,7 +16,7 @@ def row_moments(
     ----------
     codes, variances : ndarray of shape (n_samples, n_components)
         Means of the posterior, or draws if `sampled`, and its variances or None. At most 4096
-        rows are used, evenly spread.
+        rows are used, drawn at random, the same ones for every array of as many rows.
     sampled : bool
         Whether `codes` are draws.
     smallest_variance : float
@@ -28,13 +28,16 @@ def row_moments(
         First axis: codes, posterior variances, divergence. Second axis: mean, and central moments
         of order 2 to 4. NaN where variances are needed.
     """
-    every = -(-len(codes) // MAX_ROWS)
+    if len(codes) > MAX_ROWS:
+        rng = np.random.default_rng(0)
+        rows = np.sort(rng.choice(len(codes), MAX_ROWS, replace=False, shuffle=False))
+        codes, variances = codes[rows], None if variances is None else variances[rows]
     moments = np.full((3, 4, codes.shape[1]), np.nan)
     with np.errstate(over="ignore", invalid="ignore"):
-        mu = codes[::every].astype(np.float64)
+        mu = codes.astype(np.float64)
         moments[0] = _moments_of(mu)
         if variances is not None:
-            s2 = variances[::every].astype(np.float64)
+            s2 = variances.astype(np.float64)
             moments[1] = _moments_of(s2)
             # In expectation over the draw z, z^2 = mu^2 + s2.
             square = mu**2 if sampled else mu**2 + s2

@@ -6,6 +6,8 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from itertools import product
+from math import isfinite
+from numbers import Integral, Real
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +54,45 @@ STRENGTHS: Mapping[str, tuple[float, ...]] = {
 }
 
 
+# Settings that are whole numbers, and those of make_sprites that may be set.
+_WHOLE = (
+    "n_strengths", "n_seeds", "n_components", "steps", "small_steps", "batch_size",
+    "n_checkpoints", "n_images", "n_examples",
+)  # fmt: skip
+_SPRITES = ("image_size", "n_scales", "n_orientations", "n_positions")
+
+
+def _check_list(name, values):
+    if not isinstance(values, tuple):
+        raise ValueError(f"{name}={values!r} must be a list.")
+
+
+def _check_once(name, values):
+    # Two models of the same name would write the same file.
+    if repeated := [value for i, value in enumerate(values) if value in values[:i]]:
+        raise ValueError(f"{name} has {repeated[0]!r} more than once.")
+
+
+def _check_names(name, given, known):
+    for value in given:
+        if not isinstance(value, str) or value not in known:
+            raise ValueError(f"{name}: unknown {value!r}; choose from {', '.join(known)}.")
+
+
+def _check_whole(name, value):
+    # bool is an Integral as well, but no number.
+    if not isinstance(value, Integral) or isinstance(value, bool):
+        raise ValueError(f"{name}={value!r} must be a whole number.")
+    if value < 1:
+        raise ValueError(f"{name}={value!r} must be at least 1.")
+
+
+def _check_number(name, value):
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    if not (number and isfinite(value) and value >= 0):
+        raise ValueError(f"{name}={value!r} must be a finite number of at least 0.")
+
+
 @dataclass(frozen=True)
 class Settings:
     """Everything that decides the results of a sweep.
@@ -59,9 +100,9 @@ class Settings:
     Attributes
     ----------
     datasets, objectives : tuple of str
-        Names of what is combined.
+        Names of what is combined, each at most once.
     strengths : dict of str to tuple of float
-        Strengths by objective.
+        Strengths by objective, finite and at least 0.
     n_strengths : int
         How many of them are used, evenly spaced in the list from the first to the last.
     n_seeds : int
@@ -79,17 +120,22 @@ class Settings:
     batch_size : int
         Rows per gradient step.
     learning_rate : float
-        Step size of Adam.
+        Step size of Adam, above 0.
     n_checkpoints : int
         States in training at which correlations are measured.
     sprites : dict of str to int
-        Parameters of :func:`passive_pruner.datasets.make_sprites`.
+        Whole-numbered parameters of :func:`passive_pruner.datasets.make_sprites`.
     n_images : int
         Most sprites that are trained on; of more, as many are drawn.
     n_examples : int
         Most rows that models are evaluated on.
     boosting : bool
         Whether gradient boosting is trained on the codes besides logistic regression.
+
+    Raises
+    ------
+    ValueError
+        Naming the setting, its value and what it may be. All whole numbers are at least 1.
     """
 
     datasets: tuple[str, ...] = ("sprites", "digits", "breast_cancer", "wine")
@@ -119,12 +165,36 @@ class Settings:
 
     def __post_init__(self):
         for name, known in (("datasets", DATASETS), ("objectives", OBJECTIVES)):
-            for value in getattr(self, name):
-                if value not in known:
-                    raise ValueError(f"{name}: unknown {value!r}; choose from {', '.join(known)}.")
-        for name in ("n_strengths", "n_seeds", "steps", "small_steps"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)!r} must be at least 1.")
+            names = getattr(self, name)
+            _check_list(name, names)
+            _check_names(name, names, known)
+            _check_once(name, names)
+            if not names:
+                raise ValueError(f"{name} is empty; choose from {', '.join(known)}.")
+        for name in _WHOLE:
+            _check_whole(name, getattr(self, name))
+        for name in ("hidden_layer_sizes", "discriminator"):
+            _check_list(name, getattr(self, name))
+            for size in getattr(self, name):
+                _check_whole(name, size)
+        for name, known in (("strengths", OBJECTIVES), ("sprites", _SPRITES)):
+            if not isinstance(getattr(self, name), Mapping):
+                raise ValueError(f"{name}={getattr(self, name)!r} must be a table of names.")
+            _check_names(name, getattr(self, name), known)
+        for name, values in self.strengths.items():
+            _check_list(f"strengths.{name}", values)
+            if not values:
+                raise ValueError(f"strengths.{name} is empty; give at least one number.")
+            for value in values:
+                _check_number(f"strengths.{name}", value)
+            _check_once(f"strengths.{name}", values)
+        for name, value in self.sprites.items():
+            _check_whole(f"sprites.{name}", value)
+        _check_number("learning_rate", self.learning_rate)
+        if self.learning_rate == 0:
+            raise ValueError("learning_rate=0 must be above 0.")
+        if not isinstance(self.boosting, bool):
+            raise ValueError(f"boosting={self.boosting!r} must be true or false.")
         if self.architecture not in ("mlp", "conv"):
             raise ValueError(f"architecture={self.architecture!r} must be 'mlp' or 'conv'.")
 
@@ -201,10 +271,22 @@ PRESETS: Mapping[str, dict] = {
 
 
 def load_settings(preset=None, path=None, **changes):
-    """Load settings: a preset, changed by a TOML file, changed by what is not None in `changes`."""
+    """Load settings: a preset, changed by a TOML file, changed by what is not None in `changes`.
+
+    Raises
+    ------
+    ValueError
+        Naming the file or the option, the setting, its value and what it may be.
+    OSError
+        If the file cannot be read.
+    """
     settings = Settings(**PRESETS[preset] if preset else {})
     if path is not None:
-        settings = _changed(settings, tomllib.loads(Path(path).read_text()), str(path))
+        try:
+            given = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        except ValueError as error:  # neither text nor TOML
+            raise ValueError(f"{path} is not a TOML file: {error}") from error
+        settings = _changed(settings, given, str(path))
     return _changed(settings, {k: v for k, v in changes.items() if v is not None}, "options")
 
 
@@ -214,8 +296,17 @@ def _changed(settings, changes, source):
         raise ValueError(
             f"{source}: unknown setting {unknown[0]!r}; choose from {', '.join(sorted(known))}."
         )
-    values = {k: tuple(v) if isinstance(v, list) else v for k, v in changes.items()}
-    if "strengths" in values:
-        given = {k: tuple(v) for k, v in values["strengths"].items()}
-        values["strengths"] = {**settings.strengths, **given}
-    return replace(settings, **values)
+    values = {k: _tuples(v) for k, v in changes.items()}
+    if isinstance(values.get("strengths"), Mapping):
+        values["strengths"] = {**settings.strengths, **values["strengths"]}
+    try:
+        return replace(settings, **values)
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}") from error
+
+
+def _tuples(value):
+    """Turn lists into tuples, in tables as well."""
+    if isinstance(value, Mapping):
+        return {k: _tuples(v) for k, v in value.items()}
+    return tuple(value) if isinstance(value, list) else value

@@ -14,6 +14,11 @@ from passive_pruner.regime._criteria import TYPES
 if TYPE_CHECKING:
     import pandas as pd
 
+#: Columns of the table, in their order.
+COLUMNS = [
+    "step", "representation", "type_1", "type_2", "n_pairs", "mean_absolute_correlation",
+]  # fmt: skip
+
 
 def correlation_by_type(encoder, X, *, threshold: float = 0.1) -> pd.DataFrame:
     """Mean absolute correlation within and between types, in mean and in sampled codes.
@@ -28,7 +33,8 @@ def correlation_by_type(encoder, X, *, threshold: float = 0.1) -> pd.DataFrame:
     X : array-like of shape (n_samples, ...)
         Data that the encoder takes.
     threshold : float, default=0.1
-        Tolerance of :func:`passive_pruner.regime.variance`, the rule for types.
+        Tolerance of :func:`passive_pruner.regime.variance`, the rule for types; finite and at
+        least 0, without unit, as the variances of the prior are 1.
 
     Returns
     -------
@@ -45,12 +51,13 @@ def correlation_by_type(encoder, X, *, threshold: float = 0.1) -> pd.DataFrame:
         ``n_pairs``
             Number of pairs of two different variables with these types.
         ``mean_absolute_correlation``
-            Mean over these pairs; a constant variable counts with correlation 0.
+            Mean over these pairs, from 0 to 1; a constant variable counts with correlation 0.
 
     Raises
     ------
     ValueError
-        If no encoder is given.
+        If no encoder is given, the states differ in their number of variables, or the threshold
+        is negative or not finite.
 
     Notes
     -----
@@ -86,6 +93,11 @@ def correlation_by_type(encoder, X, *, threshold: float = 0.1) -> pd.DataFrame:
     if not states:
         raise ValueError("encoder is an empty dict; pass at least one fitted encoder.")
     moments = {step: LatentMoments.from_batch(*e.posterior(X)) for step, e in states.items()}
+    if len({m.n_components for m in moments.values()}) > 1:
+        raise ValueError(
+            "The states must be those of one encoder, but they have "
+            f"{', '.join(f'{m.n_components} variables at step {k}' for k, m in moments.items())}."
+        )
     types = variance(list(moments.values())[-1], threshold)
     distinct = ~np.eye(len(types), dtype=bool)
     records = []
@@ -98,5 +110,4 @@ def correlation_by_type(encoder, X, *, threshold: float = 0.1) -> pd.DataFrame:
                     n_pairs = int(pairs.sum()) // (2 if type_1 == type_2 else 1)
                     value = float(correlation[pairs].mean())
                     records.append((step, representation, type_1, type_2, n_pairs, value))
-    columns = ["step", "representation", "type_1", "type_2", "n_pairs"]
-    return pd.DataFrame(records, columns=[*columns, "mean_absolute_correlation"])
+    return pd.DataFrame(records, columns=COLUMNS)

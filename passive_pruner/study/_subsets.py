@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from inspect import signature
+from numbers import Integral, Real
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +16,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import _safe_indexing
+from sklearn.utils._param_validation import Interval, validate_params
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import _num_samples
 
@@ -26,27 +28,45 @@ from passive_pruner.metrics import (
     mutual_information_score,
 )
 from passive_pruner.regime import LatentMoments, variance
+from passive_pruner.regime._criteria import ACTIVE, MIXED, PASSIVE, TYPES
 
 if TYPE_CHECKING:
     import pandas as pd
 
 #: Subset -> the types whose variables it holds.
 SUBSETS = {
-    "full": ("active", "mixed", "passive"),
-    "active": ("active",),
-    "mixed": ("mixed",),
-    "passive": ("passive",),
-    "active+mixed": ("active", "mixed"),
-    "active+passive": ("active", "passive"),
-    "mixed+passive": ("mixed", "passive"),
+    "full": TYPES,
+    "active": (ACTIVE,),
+    "mixed": (MIXED,),
+    "passive": (PASSIVE,),
+    "active+mixed": (ACTIVE, MIXED),
+    "active+passive": (ACTIVE, PASSIVE),
+    "mixed+passive": (MIXED, PASSIVE),
     "random": (),
 }
 
+#: Columns of the table, in their order.
+COLUMNS = [
+    "representation", "subset", "n_variables", "standardised",
+    "metric", "estimator", "factor", "value",
+]  # fmt: skip
 
 # Examples of a class that a split and the folds of a cross-validation within it can share.
 _MIN_EXAMPLES = 10
 
 
+@validate_params(
+    {
+        "estimators": [Mapping, None],
+        "subsets": ["array-like", None],
+        "scale": ["array-like"],
+        "threshold": [Interval(Real, 0, None, closed="left")],
+        "n_examples": [Interval(Integral, 1, None, closed="left")],
+        "test_size": [Interval(Real, 0, 1, closed="neither")],
+        "random_state": ["random_state"],
+    },
+    prefer_skip_nested_validation=True,
+)
 def evaluate_subsets(
     encoder,
     X,
@@ -89,11 +109,12 @@ def evaluate_subsets(
         Whether the codes are standardised before they are measured and learned from; for both
         values, both.
     threshold : float, default=0.1
-        Tolerance of the rule for types.
+        Tolerance of the rule for types; finite and at least 0, without unit, as the variances of
+        the prior are 1.
     n_examples : int, default=10000
-        Most rows that are used; of more, as many are drawn. The paper uses 10,000.
+        Most rows that are used, at least 1; of more, as many are drawn. The paper uses 10,000.
     test_size : float, default=0.3
-        Share of these rows that estimators are tested on and not trained on.
+        Share of these rows that estimators are tested on and not trained on, between 0 and 1.
     random_state : int, RandomState instance or None, default=None
         Seed of the rows, of their split, of the draws from the posterior, and of estimators that
         have a `random_state` of None.
@@ -123,8 +144,8 @@ def evaluate_subsets(
     Raises
     ------
     ValueError
-        If a subset is unknown, `X` and `factors` differ in length, or a class has less than 10
-        examples.
+        If a parameter is out of its range, a subset is unknown, `X` and `factors` differ in
+        length, or a class has less than 10 examples.
 
     Notes
     -----
@@ -163,9 +184,12 @@ def evaluate_subsets(
     """
     import pandas as pd
 
-    chosen = list(SUBSETS) if subsets is None else list(subsets)
+    chosen = list(SUBSETS) if subsets is None else list(dict.fromkeys(subsets))
     if unknown := [name for name in chosen if name not in SUBSETS]:
         raise ValueError(f"Unknown subset {unknown[0]!r}; choose from {', '.join(SUBSETS)}.")
+    if not len(scale) or any(standardised not in (True, False) for standardised in scale):
+        raise ValueError(f"scale must hold True, False or both, got {scale!r}.")
+    scale = list(dict.fromkeys(map(bool, scale)))
     targets = pd.DataFrame(factors)
     if np.ndim(factors) == 1 and getattr(factors, "name", None) is None:
         targets.columns = ["y"]
@@ -215,9 +239,7 @@ def evaluate_subsets(
             for problem in problems
             for r in problem.scores(problem.guess, np.zeros((len(rows), 1)))
         ]
-    columns = ["representation", "subset", "n_variables", "standardised"]
-    columns += ["metric", "estimator", "factor", "value"]
-    return pd.DataFrame(records, columns=columns)
+    return pd.DataFrame(records, columns=COLUMNS)
 
 
 class _Problem:

@@ -6,12 +6,16 @@ import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
+from passive_pruner.regime._criteria import PASSIVE, TYPES
+from passive_pruner.study._files import write_whole
+
 MODEL = ["dataset", "objective", "strength", "seed"]
 # Two total correlations this close, in nats, are called equal.
 AGREEMENT = 0.5
 # Objectives whose regularisation gets weaker as their strength grows: a larger capacity admits
 # more information.
 WEAKENING = ("annealed_vae",)
+NO_PASSIVE = "No model has passive variables."
 
 
 class Claim(NamedTuple):
@@ -35,7 +39,7 @@ def total_correlations(models, subsets):
     wide = table.assign(column=column).pivot(index=MODEL, columns="column", values="value")
     wanted = [f"{r}_{s}" for s in ("full", "no_passive") for r in ("mean", "sampled")]
     wide = wide.reindex(columns=wanted)
-    return models.set_index(MODEL)[["active", "mixed", "passive"]].join(wide).reset_index()
+    return models.set_index(MODEL)[[*TYPES]].join(wide).reset_index()
 
 
 def by_strength(totals):
@@ -93,19 +97,23 @@ def _claims_on_totals(totals):
         bool(higher.mean() >= 0.95) if len(higher) else None,
         f"{higher.sum()} of {len(higher)} models; medians "
         f"{with_passive['mean_full'].median():.2f} and "
-        f"{with_passive['sampled_full'].median():.2f} nats.",
+        f"{with_passive['sampled_full'].median():.2f} nats."
+        if len(higher)
+        else NO_PASSIVE,
     )
     both = with_passive[with_passive["active"] + with_passive["mixed"] > 1]
     before = both["mean_full"] - both["sampled_full"]
     after = both["mean_no_passive"] - both["sampled_no_passive"]
     close = after <= AGREEMENT
     counts = close.groupby(both["objective"], sort=False).agg(["sum", "size"])
-    numbers = (
-        f"{close.sum()} of {len(close)} models; the median difference falls from "
-        f"{before.median():.2f} to {after.median():.2f} nats. By objective: "
-        + ", ".join(f"{row.Index} {row.sum} of {row.size}" for row in counts.itertuples())
-        + "."
-    )
+    numbers = "No model has passive variables and at least two others."
+    if len(close):
+        numbers = (
+            f"{close.sum()} of {len(close)} models; the median difference is {before.median():.2f} "
+            f"nats with and {after.median():.2f} nats without them. By objective: "
+            + ", ".join(f"{row.Index} {row.sum} of {row.size}" for row in counts.itertuples())
+            + "."
+        )
     yield Claim(
         "Without passive variables the two agree.",
         f"In at least 90 % of the models with passive variables and at least two others, the total "
@@ -117,12 +125,12 @@ def _claims_on_totals(totals):
 
 def _claim_on_correlations(correlations):
     last = correlations.groupby(MODEL)["step"].transform("max") == correlations["step"]
-    passive = (correlations["type_1"] == "passive") | (correlations["type_2"] == "passive")
+    passive = (correlations["type_1"] == PASSIVE) | (correlations["type_2"] == PASSIVE)
     table = correlations[last & passive]
     weighted = table.assign(total=table["mean_absolute_correlation"] * table["n_pairs"])
     sums = weighted.groupby([*MODEL, "representation"])[["total", "n_pairs"]].sum()
     values = sums["total"] / sums["n_pairs"]
-    confirmed, numbers = None, "No model has passive variables."
+    confirmed, numbers = None, NO_PASSIVE
     if len(values):
         wide = values.unstack("representation")
         n_higher = int((wide["mean"] > wide["sampled"]).sum())
@@ -160,7 +168,9 @@ def _claim_on_strength(totals):
         len(grows) == len(rows) if rows else None,
         f"{len(grows)} of {len(rows)} combinations. Weakest to strongest: "
         + "; ".join(f"{d} {o} {a:.1f} to {b:.1f}" for d, o, _, a, b in rows)
-        + ".",
+        + "."
+        if rows
+        else "No objective was trained at two strengths.",
     )
 
 
@@ -170,10 +180,11 @@ def _claims_on_scores(table):
         parts = []
         for row in group.itertuples(index=False):
             scaled = "with" if row.standardised else "without"
-            difference, error = row.difference, row.standard_error
+            # The standard error of a single model is not known.
+            error = f" ± {100 * row.standard_error:.2f}" if row.models > 1 else ""
+            models = f"{row.models} model{'s' if row.models > 1 else ''}"
             parts.append(
-                f"{scaled} standardisation {100 * difference:+.2f} ± {100 * error:.2f} points "
-                f"({row.models} models)"
+                f"{scaled} standardisation {100 * row.difference:+.2f}{error} points ({models})"
             )
         yield Claim(
             f"Removing passive variables does not harm logistic regression on mean codes of "
@@ -209,12 +220,16 @@ def write_summary(path, settings, command, models, subsets, correlations, figure
         )
     )
     lines += ["", "## Does removing passive variables help?", ""]
-    lines += [
-        "Test accuracy, averaged over factors and over the models that have passive and other "
-        "variables; the difference is without passive variables minus with them.",
-        "",
-    ]
-    lines += _markdown(downstream(subsets), ".4f")
+    effects = downstream(subsets)
+    if len(effects):
+        lines += [
+            "Test accuracy, averaged over factors and over the models that have passive and other "
+            "variables; the difference is without passive variables minus with them.",
+            "",
+            *_markdown(effects, ".4f"),
+        ]
+    else:
+        lines += ["No model has passive variables and others: there is nothing to compare."]
     lines += ["", "## Total correlation by objective and strength", ""]
     columns = {
         "active": "active", "mixed": "mixed", "passive": "passive",
@@ -225,7 +240,7 @@ def write_summary(path, settings, command, models, subsets, correlations, figure
     for dataset, group in averages.groupby("dataset", sort=False):
         lines += [f"### {dataset}", "", *_markdown(group.drop(columns="dataset"), ".2f"), ""]
     lines += [f"![{name}]({name})" for name in figures]
-    path.write_text("\n".join(lines) + "\n")
+    write_whole(path, "\n".join(lines) + "\n")
 
 
 def _markdown(table, floats="g"):

@@ -2,7 +2,6 @@
 
 import copy
 import json
-import os
 import tempfile
 import time
 import warnings
@@ -15,13 +14,22 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.model_selection import StratifiedKFold
 
 from passive_pruner import VAEEncoder
-from passive_pruner.regime import LatentMoments, variance
+from passive_pruner.regime import variance
 from passive_pruner.regime._criteria import TYPES
+from passive_pruner.study import _correlation, _subsets
 from passive_pruner.study._config import OBJECTIVES, Model, Settings
 from passive_pruner.study._correlation import correlation_by_type
 from passive_pruner.study._data import load
+from passive_pruner.study._files import write_whole
 from passive_pruner.study._subsets import evaluate_subsets, logistic_regression
+from passive_pruner.study._summary import MODEL
 from passive_pruner.vae import MLP, Conv
+
+# Name of a table in a file of results -> columns that it must have.
+_TABLES = {"subsets": _subsets.COLUMNS, "correlations": _correlation.COLUMNS}
+# What ends one model and not the sweep: data that is missing, a training that diverges, memory or
+# disk that is full.
+_FAILURES = (ArithmeticError, ImportError, MemoryError, OSError, RuntimeError, ValueError)
 
 
 def run_sweep(settings: Settings, output: Path, *, n_jobs: int = 1, log=print, progress=None):
@@ -32,9 +40,10 @@ def run_sweep(settings: Settings, output: Path, *, n_jobs: int = 1, log=print, p
     settings : Settings
         What to train.
     output : Path
-        Folder; results go to ``models/`` in it, where a file is either complete or absent.
+        Folder; results go to ``models/`` in it, where a file is either complete or absent. One
+        that holds anything else is named and replaced.
     n_jobs : int, default=1
-        Number of processes.
+        Number of processes; a negative one counts down from all cores, as in joblib.
     log : callable, default=print
         Called with a line for every model.
     progress : callable, default=None
@@ -44,10 +53,26 @@ def run_sweep(settings: Settings, output: Path, *, n_jobs: int = 1, log=print, p
     Returns
     -------
     n_trained, n_failed : int
+
+    Raises
+    ------
+    OSError
+        If `output` is no folder that can be written to.
     """
     folder = output / "models"
     folder.mkdir(parents=True, exist_ok=True)
-    todo = [m for m in settings.models() if not (folder / f"{m.name}.json").exists()]
+    # Before hours of training whose results could not be kept.
+    with tempfile.TemporaryFile(dir=folder):
+        pass
+    todo = []
+    for model in settings.models():
+        try:
+            finished = _read(folder, model)
+        except ValueError as error:
+            log(f"{error} The model is trained again.")
+            finished = None
+        if finished is None:
+            todo.append(model)
     n_failed = 0
     # One thread per process: networks this small gain nothing from more.
     threads = {"inner_max_num_threads": 1} if n_jobs != 1 else {}
@@ -69,21 +94,48 @@ def read_results(settings: Settings, output: Path):
     -------
     models, subsets, correlations : DataFrame
         One row per model; the tables of `evaluate_subsets` and `correlation_by_type` for all
-        models, with columns that name the model.
+        models, with columns that name the model. Files that are no results are left out;
+        :func:`run_sweep` has named them.
     """
     models: list[dict] = []
-    tables: dict[str, list[pd.DataFrame]] = {"subsets": [], "correlations": []}
+    tables: dict[str, list[pd.DataFrame]] = {name: [] for name in _TABLES}
     for model in settings.models():
-        path = output / "models" / f"{model.name}.json"
-        if path.exists():
-            result = json.loads(path.read_text())
+        try:
+            result = _read(output / "models", model)
+        except ValueError:
+            continue
+        if result is not None:
             models.append(result["model"])
-            label = {k: result["model"][k] for k in ("dataset", "objective", "strength", "seed")}
+            label = {k: result["model"][k] for k in MODEL}
             for name, parts in tables.items():
-                parts.append(pd.DataFrame(result[name]).assign(**label))
+                parts.append(result[name].assign(**label))
     if not models:
         return pd.DataFrame(), pd.DataFrame(), pd.DataFrame()
     return pd.DataFrame(models), *(pd.concat(parts, ignore_index=True) for parts in tables.values())
+
+
+def _read(folder: Path, model: Model):
+    """Read the results of a model, with tables as DataFrames; None if there are none.
+
+    Raises
+    ------
+    ValueError
+        Naming the file, if it holds anything but the results of this model.
+    """
+    path = folder / f"{model.name}.json"
+    if not path.exists():
+        return None
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+        label = {key: result["model"][key] for key in (*MODEL, *TYPES)}
+        if wrong := [key for key in MODEL if label[key] != getattr(model, key)]:
+            raise ValueError(f"its {wrong[0]} is {label[wrong[0]]!r}")
+        tables = {name: pd.DataFrame(result[name])[columns] for name, columns in _TABLES.items()}
+    except (KeyError, OSError, RecursionError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{path} does not hold the results of its model ({type(error).__name__}: {error})."
+        ) from error
+    return {**result, **tables}
 
 
 def _run_model(model: Model, settings: Settings, folder: Path):
@@ -93,30 +145,36 @@ def _run_model(model: Model, settings: Settings, folder: Path):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             result = _train_and_evaluate(model, settings)
-    except (ValueError, FloatingPointError, RuntimeError) as error:
-        return model.name, f"failed: {error}", True
-    seconds = time.perf_counter() - start
-    result["model"]["seconds"] = round(seconds, 2)
-    _write_atomically(folder / f"{model.name}.json", json.dumps(result))
+        seconds = time.perf_counter() - start
+        result["model"]["seconds"] = round(seconds, 2)
+        write_whole(folder / f"{model.name}.json", json.dumps(result))
+    except _FAILURES as error:
+        return model.name, f"failed: {str(error) or type(error).__name__}", True
     counts = ", ".join(f"{result['model'][t]} {t}" for t in TYPES)
     return model.name, f"{counts}; {seconds:.0f} s", False
 
 
 def _train_and_evaluate(model: Model, settings: Settings):
-    data = load(model.dataset, tuple(settings.sprites.items()), settings.n_images)
-    X, architecture = data.X, MLP(settings.hidden_layer_sizes)
+    data = load(model.dataset, settings.sprites, settings.n_images)
+    X, architecture = data.X, MLP(settings.hidden_layer_sizes, activation="relu")
     if X.ndim > 2 and settings.architecture == "conv":
-        architecture = Conv(X.shape[1:] if X.ndim == 4 else (*X.shape[1:], 1))
+        shape = X.shape[1:] if X.ndim == 4 else (*X.shape[1:], 1)
+        architecture = Conv(shape, channels=(32, 32, 64, 64), hidden_size=256)
     elif X.ndim > 2:
         X = X.reshape(len(X), -1).astype(np.float32) / 255
     objective = OBJECTIVES[model.objective](model.strength, model.steps, settings.discriminator)
+    # The model of the paper, which stays what it is when defaults of the package change.
     encoder = VAEEncoder(
         settings.n_components,
         objective=objective,
         likelihood=data.likelihood,
         architecture=architecture,
+        output="mean",
+        max_steps=model.steps,
         batch_size=settings.batch_size,
         learning_rate=settings.learning_rate,
+        kl_warmup_steps=0,
+        early_stopping=False,
         random_state=model.seed,
     )
     start = time.perf_counter()
@@ -126,7 +184,7 @@ def _train_and_evaluate(model: Model, settings: Settings):
     rows = np.random.default_rng(0).permutation(len(X))[: settings.n_examples]
     rows.sort()
     examples = X[rows]
-    moments = LatentMoments.from_batch(*encoder.posterior(examples))
+    moments = encoder.moments(examples)
     types = variance(moments, 0.1)
     return {
         "model": {
@@ -177,7 +235,7 @@ def _evaluate(encoder, X, factors, seed, settings):
     """Run the paper's protocol; boosting reads codes by their order only, so without scaling."""
     folds = StratifiedKFold(2, shuffle=True, random_state=0)
     logistic = logistic_regression(Cs=3, cv=folds)
-    subsets = ("full", "active", "mixed", "passive", "active+mixed", "random")
+    subsets = ("full", *TYPES, "active+mixed", "random")
     tables = [
         evaluate_subsets(
             encoder, X, factors, estimators={"logistic_regression": logistic}, subsets=subsets,
@@ -192,12 +250,3 @@ def _evaluate(encoder, X, factors, seed, settings):
         )  # fmt: skip
         tables.append(table[table["estimator"].notna()])
     return pd.concat(tables, ignore_index=True).to_dict("list")
-
-
-def _write_atomically(path: Path, text: str):
-    """Write to another file first: `path` is never there in part, whenever the process ends."""
-    with tempfile.NamedTemporaryFile(
-        "w", dir=path.parent, prefix=".", suffix=".tmp", delete=False
-    ) as file:
-        file.write(text)
-    os.replace(file.name, path)

@@ -33,7 +33,7 @@ class TrainingLog(Callback):
     def on_epoch_end(self, net, **kwargs):
         """Print the line of an epoch."""
         seconds = time.perf_counter() - self.start_
-        n_done = net.step_ - net.first_step
+        n_done = net.step_ - net.training.first_step
         row = net.history[-1]
         _print_line(
             [
@@ -44,7 +44,7 @@ class TrainingLog(Callback):
                 _number(row["kl"], 10),
                 str(row["n_active"]),
                 f"{seconds:.1f}",
-                _clock(seconds * (net.n_steps - n_done) / n_done),
+                _clock(seconds * (net.training.n_steps - n_done) / n_done),
             ]
         )
 

@@ -1,6 +1,6 @@
 """Train one VAE on the rows of several processes, and find its passive variables from all rows.
 
-    torchrun --standalone --nproc_per_node 2 examples/distributed.py
+    torchrun --standalone --nproc_per_node 2 examples/several_processes.py
 
 Every process of torch's process group has a part of the rows. `fit` and `partial_fit` then
 average the gradients of all processes, so that all of them end with the same encoder. Only
@@ -9,6 +9,7 @@ ones. The first process prints what came out.
 """
 
 import argparse
+import os
 from functools import reduce
 
 import numpy as np
@@ -26,6 +27,12 @@ def main():
     parser.add_argument("--max-steps", type=int, default=2000)
     parser.add_argument("--random-state", type=int, default=0)
     options = parser.parse_args()
+    # What a launcher sets, and torch's "env://" reads.
+    if missing := {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"} - set(os.environ):
+        parser.error(
+            f"{', '.join(sorted(missing))} not set: a launcher has to start this, one per process, "
+            "such as\n    torchrun --standalone --nproc_per_node 2 examples/several_processes.py"
+        )
     distributed.init_process_group("gloo")  # "nccl" with one GPU per process
     try:
         train(options.max_steps, options.random_state)
@@ -48,7 +55,7 @@ def train(max_steps, random_state):
     ).fit(shard)
 
     moments = [None] * n_processes
-    distributed.all_gather_object(moments, LatentMoments.from_batch(*encoder.posterior(shard)))
+    distributed.all_gather_object(moments, encoder.moments(shard))
     types = active_units(reduce(LatentMoments.merge, moments), THRESHOLD)
 
     if rank == 0:
