@@ -74,7 +74,7 @@ def prune_pipeline(pipe):
     if of_variances.any():
         raise ValueError(
             "The remover kept columns of posterior variances, because its criterion "
-            f"{remover.criterion!r} takes every column for a code. Use add_variance=False, or a "
+            f"{remover.criterion_!r} takes every column for a code. Use add_variance=False, or a "
             "criterion that reads variances."
         )
     pruned_encoder = encoder.pruned(keep).set_params(add_variance=False)

@@ -1,11 +1,15 @@
 """The types of the package that occur in files of its estimators."""
 
 import inspect
+import io
+import pickle
 
 from sklearn.base import BaseEstimator
 
 import passive_pruner
 from passive_pruner import regime, vae
+from passive_pruner._pretrained import PretrainedEncoder
+from passive_pruner._runtimes import is_path
 
 
 def trusted_types():
@@ -33,3 +37,31 @@ def trusted_types():
     public = [getattr(room, name) for room in (passive_pruner, vae) for name in room.__all__]
     classes = [c for c in public if inspect.isclass(c) and issubclass(c, BaseEstimator)]
     return sorted(f"{c.__module__}.{c.__qualname__}" for c in [*classes, regime.LatentMoments])
+
+
+def refuse_model_files(estimator):
+    """Raise a ValueError if there is a TorchScript file that `estimator` would open and run.
+
+    Parameters
+    ----------
+    estimator : object
+        Anything that was loaded from a file of somebody else, such as a pipeline.
+    """
+    _Search(io.BytesIO()).dump(estimator)
+
+
+class _Search(pickle.Pickler):
+    """Walks through all that an object holds, as a pickle of it would, and keeps nothing."""
+
+    def reducer_override(self, obj):
+        if isinstance(obj, PretrainedEncoder):
+            for name in ("encode", "encode_"):
+                path = getattr(obj, name, None)
+                if is_path(path) and not str(path).endswith(".onnx"):
+                    raise ValueError(
+                        f"A PretrainedEncoder would open and run the model file {str(path)!r}, "
+                        "a program: a TorchScript file reads and writes any file. If you trust it, "
+                        "load the model yourself with skops.io.load and call "
+                        "passive_pruner.explore.explore(model, X, y)."
+                    )
+        return NotImplemented

@@ -408,7 +408,7 @@ def test_archives_that_are_no_models_are_refused(files, tmp_path, monkeypatch):
 def test_models_that_run_a_torchscript_file_are_refused(tmp_path, wrap):
     path = tmp_path / "model.skops"
     skops_io.dump(wrap(PretrainedEncoder("a_program.pt")), path)
-    with pytest.raises(ValueError, match=r"encodes by 'a_program\.pt'.* is a program"):
+    with pytest.raises(ValueError, match=r"model file 'a_program\.pt', a program"):
         load_model(path)
     skops_io.dump(wrap(PretrainedEncoder("a_graph.onnx")), path)
     load_model(path)

@@ -21,7 +21,6 @@ from torch import nn
 
 import passive_pruner.onnx  # noqa: F401
 from passive_pruner import PassiveVariableRemover, PretrainedEncoder, prune_pipeline
-from passive_pruner._fitted import FittedVAE
 from passive_pruner.vae import MLP, Conv, FromFactory, Gaussian, Mixed
 from passive_pruner.vae._architectures import ACTIVATIONS
 from passive_pruner.vae._likelihoods import LIKELIHOODS
@@ -166,8 +165,7 @@ def test_the_dtype_of_codes_follows_the_input(output, fitted_encoder, cancer):
     assert_allclose(columns, model.transform(X), atol=1e-5)
 
 
-def test_an_mlp_needs_no_torch(fitted_encoder, cancer, monkeypatch):
-    monkeypatch.delattr(FittedVAE, "to_torch")
+def test_an_mlp_is_written_from_its_weights(fitted_encoder, cancer, monkeypatch):
     monkeypatch.delattr(torch.onnx, "export")
     session(fitted_encoder, cancer[0])
 

@@ -8,11 +8,7 @@ import sys
 import warnings
 import webbrowser
 import zipfile
-from collections.abc import Mapping
-from os import PathLike, fspath
 from pathlib import Path
-
-import numpy as np
 
 from passive_pruner.explore._explorer import HOST, Explorer
 from passive_pruner.explore._page import make_page
@@ -80,7 +76,7 @@ def load_model(path):
     ------
     ValueError
         If it is no skops file, such as a pickle, holds other types, is small and unpacks to
-        gigabytes, or refers to a TorchScript file, which is a program.
+        gigabytes, or holds an encoder that would run a model file.
     ImportError
         If skops is not installed.
     """
@@ -90,7 +86,7 @@ def load_model(path):
         raise ImportError(
             "Models are read by skops. Install it with pip install 'passive_pruner[explore]'."
         ) from error
-    from passive_pruner._trusted import trusted_types
+    from passive_pruner._trusted import refuse_model_files, trusted_types
 
     if not zipfile.is_zipfile(path):
         Path(path).open("rb").close()  # a missing file has its own error
@@ -119,12 +115,7 @@ def load_model(path):
             f"{', '.join(unknown)}. If you know them, load it yourself with skops.io.load and call "
             "passive_pruner.explore.explore(model, X, y)."
         )
-    if program := next(_programs(model), None):
-        raise ValueError(
-            f"{path} encodes by {program!r}. A TorchScript file is a program that can read and "
-            "write any file, whatever holds its name. If you know it, load the model yourself with "
-            "skops.io.load and call passive_pruner.explore.explore(model, X, y)."
-        )
+    refuse_model_files(model)
     return model
 
 
@@ -142,30 +133,6 @@ def _check_size(path):
             "one of constants. If you know it, load it yourself with skops.io.load and call "
             "passive_pruner.explore.explore(model, X, y)."
         )
-
-
-def _programs(model):
-    """Find files that PretrainedEncoders in `model` would run as TorchScript, at any depth."""
-    from passive_pruner import PretrainedEncoder
-
-    seen, found = set(), [model]
-    while found:
-        value = found.pop()
-        if id(value) in seen:
-            continue
-        seen.add(id(value))
-        is_encoder = isinstance(value, PretrainedEncoder)
-        for encode in [getattr(value, n, None) for n in ("encode", "encode_") if is_encoder]:
-            if isinstance(encode, (str, PathLike)) and not fspath(encode).endswith(".onnx"):
-                yield fspath(encode)
-        if isinstance(value, Mapping):
-            found += [*value.keys(), *value.values()]
-        elif isinstance(value, (list, tuple, set, frozenset)):
-            found += value
-        elif isinstance(value, np.ndarray):
-            found += value.ravel().tolist() if value.dtype == object else []
-        # Last, because a subclass of any of these may have attributes as well.
-        found += vars(value).values() if hasattr(value, "__dict__") else ()
 
 
 def load_data(path, estimator, target=None):

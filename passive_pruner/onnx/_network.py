@@ -35,7 +35,7 @@ def network_posterior(graph: Graph, encoder, x, is_bytes):
     x = graph.cast(x, TensorProto.FLOAT)
     if is_bytes and encoder.is_bytes_ and encoder.byte_divisor_ != 1:
         x = graph.node("Div", x, graph.constant(encoder.byte_divisor_))
-    standardization = _standardization(encoder)
+    standardization = encoder.to_torch().likelihood.standardization(encoder.n_features_in_)
     if type(encoder.architecture_) is MLP and standardization is not None:
         return _perceptron(graph, encoder, x, standardization)
     return graph.embed(_exported(encoder, graph.opset), [x])
@@ -71,23 +71,6 @@ def _gelu(graph, x):
     erf = graph.node("Erf", graph.node("Mul", x, graph.constant(math.sqrt(0.5))))
     half = graph.node("Mul", x, graph.constant(0.5))
     return graph.node("Mul", half, graph.node("Add", erf, graph.constant(1)))
-
-
-def _standardization(encoder):
-    """Ask the fitted likelihood for the numbers of its standardisation; None if it has none."""
-    n_features = encoder.n_features_in_
-    likelihood = encoder.likelihood_.build(
-        np.zeros((1, n_features), dtype=np.float32), allow_missing=encoder.allow_missing
-    )
-    prefix = "likelihood."
-    likelihood.load_state_dict(
-        {
-            name.removeprefix(prefix): torch.tensor(value, device="cpu")
-            for name, value in encoder.weights_.items()
-            if name.startswith(prefix)
-        }
-    )
-    return likelihood.standardization(n_features)
 
 
 def _encoder_inputs(graph, x, standardization, *, allow_missing):
