@@ -24,7 +24,7 @@ MAX_STATISTICS_ROWS = 2048
 class TrainedVAE(FittedVAE):
     """Base class of :class:`VAEEncoder`: what `fit` and `partial_fit` are made of."""
 
-    def _settle(self, X, *, continued):
+    def _settle(self, *, continued):
         """Take over the components, or refuse what cannot change, and return the seed."""
         if continued:
             self._refuse_changes()
@@ -183,6 +183,8 @@ class TrainedVAE(FittedVAE):
                 state=getattr(self, "training_state_", None) if one_pass else None,
                 on_epoch_begin=task.begin_epoch,
                 on_epoch=end_epoch,
+                # A pass that is cut short is none: an interrupt ends the loop that makes passes.
+                keeps_interrupted=not one_pass,
                 **({"patience": None} if one_pass else {}),
             )
             training.run()
