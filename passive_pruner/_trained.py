@@ -4,7 +4,7 @@ import numpy as np
 
 from passive_pruner._common._validation import seed_from
 from passive_pruner._common._warnings import warn_user
-from passive_pruner._fitted import FittedVAE
+from passive_pruner._fitted import LARGEST_VALUE, FittedVAE
 from passive_pruner.exceptions import CollapseWarning, PrecisionWarning, ScheduleWarning
 from passive_pruner.regime import LatentMoments
 from passive_pruner.regime import variance as variance_criterion
@@ -72,7 +72,7 @@ class TrainedVAE(FittedVAE):
             self.likelihood_ = self._new_likelihood().resolve(self.n_features_in_, names)
             table = self._centred(table)
         for chunk, rows in table.chunks():
-            if np.isinf(rows).any():
+            if (np.abs(rows) > LARGEST_VALUE).any():
                 self._raise_not_finite(rows, chunk.start)
             self.likelihood_.check_data(rows)
         return table.as_float32()

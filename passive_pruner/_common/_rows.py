@@ -91,14 +91,16 @@ class Rows:
         n_columns = self.shape[1]
         if self._X.dtype != np.float64:
             return np.zeros(n_columns, dtype=bool), np.zeros(n_columns)
-        first = np.zeros(n_columns)
+        # The first number of a column: sums of what is left of the others lose no digits.
+        first = np.full(n_columns, np.nan)
         largest, total, square, count = np.zeros((4, n_columns))
         with np.errstate(over="ignore", invalid="ignore"):
             for start in range(0, len(self), CHUNK_ROWS):
                 rows = self._X[start : start + CHUNK_ROWS]
                 rows = rows.toarray() if self._is_sparse else rows
-                if start == 0:
-                    first = np.nan_to_num(rows[0])
+                if np.isnan(first).any():
+                    found = rows[np.argmax(~np.isnan(rows), axis=0), np.arange(n_columns)]
+                    first = np.where(np.isnan(first), found, first)
                 largest = np.fmax(largest, np.fmax.reduce(np.abs(rows), axis=0))
                 centred = rows - first
                 count += np.sum(~np.isnan(centred), axis=0)
@@ -107,7 +109,7 @@ class Rows:
             shift = total / np.maximum(count, 1)
             deviation = np.sqrt(np.maximum(square / np.maximum(count, 1) - shift**2, 0))
         is_lost = (deviation > 0) & (largest * 2.0**-24 > 1e-3 * deviation)
-        return is_lost, first + shift
+        return is_lost, np.nan_to_num(first) + shift
 
     def draw(self, n: int, rng: np.random.Generator) -> "Rows":
         """Return `n` rows that are drawn at random and stand for the table, in their order.
