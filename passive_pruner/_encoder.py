@@ -38,8 +38,7 @@ class VAEEncoder(TrainedVAE):
     n_components : int or "auto", default=10
         Number of latent variables. Those that the data does not need become passive:
         :class:`PassiveVariableRemover` finds and removes them. "auto" first trains with more
-        variables than needed, at most `max_steps` steps in all, and takes as many as carry more
-        than 0.05 nats per row.
+        variables than needed and takes as many as carry more than 0.05 nats per row.
     objective : Objective or None, default=None
         What is minimised; None is ``BetaVAE(beta=1.0)``, the ELBO.
     likelihood : Likelihood, str or None, default=None
@@ -58,7 +57,8 @@ class VAEEncoder(TrainedVAE):
         Whether `X` may have NaN. Such cells are left out of the likelihood, and the encoder is
         told which cells are present; without it NaN is an error.
     max_steps : int, default=20000
-        Most gradient steps that one call of :meth:`fit` takes.
+        Most gradient steps that one call of :meth:`fit` takes; the search of
+        ``n_components="auto"`` takes at most as many before.
     batch_size : int, default=256
         Most rows per gradient step. The rows of one pass are spread evenly over its batches.
     learning_rate : float, default=0.001
@@ -146,8 +146,8 @@ class VAEEncoder(TrainedVAE):
     DivergenceWarning
         If the objective stops being finite; the last finite weights are kept.
     TrainingInterruptedWarning
-        If training is interrupted from the keyboard after its first epoch; the weights of the last
-        finished epoch are kept, or with early stopping those of the best.
+        If :meth:`fit` is interrupted from the keyboard after its first epoch; the weights of the
+        last finished epoch are kept, or with early stopping those of the best.
     ScheduleWarning
         If the warm-up or a schedule of the objective takes more steps than training may take.
     FirstBatchWarning
@@ -279,18 +279,26 @@ class VAEEncoder(TrainedVAE):
         self : VAEEncoder
         """
         defaults = {"objective": BetaVAE, "likelihood": Gaussian, "architecture": MLP}
-        before = vars(self).copy()
+        parts = [self]
+        for name, default in defaults.items():
+            nested = next((key for key in params if key.startswith(f"{name}__")), None)
+            if nested is None:
+                continue
+            part = params.get(name, getattr(self, name))
+            if name == "likelihood" and part in LIKELIHOODS:
+                default, part = LIKELIHOODS[part], None
+            if part is None:
+                params[name] = default()
+            elif hasattr(part, "set_params"):
+                parts.append(part)
+            else:
+                raise ValueError(f"{name}={part!r} has no parameter that {nested!r} could set.")
+        before = [vars(part).copy() for part in parts]
         try:
-            for name, default in defaults.items():
-                if not any(key.startswith(f"{name}__") for key in params):
-                    continue
-                value = params.pop(name, getattr(self, name))
-                if value is None or isinstance(value, str):
-                    value = LIKELIHOODS.get(value, default)()
-                setattr(self, name, value)
             return super().set_params(**params)
-        except (ValueError, TypeError):
-            vars(self).update(before)
+        except BaseException:
+            for part, values in zip(parts, before, strict=True):
+                vars(part).update(values)
             raise
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -309,6 +317,7 @@ class VAEEncoder(TrainedVAE):
         Returns
         -------
         self : VAEEncoder
+            Unchanged if an error is raised.
 
         Raises
         ------
@@ -320,7 +329,7 @@ class VAEEncoder(TrainedVAE):
         with fit_task(self, X, y, n_epochs=n_epochs) as task, all_or_nothing(self):
             continued = self.warm_start and hasattr(self, "weights_")
             first, others = first_and_others(X) if is_dask(X) else (X, [])
-            seed = self._settle(first, continued=continued)
+            seed = self._settle(continued=continued)
             table = self._table(first, reset=not continued, ensure_min_samples=2)
             rng = np.random.default_rng(seed)
             rows = np.arange(len(table))
@@ -343,7 +352,9 @@ class VAEEncoder(TrainedVAE):
     def partial_fit(self, X, y=None):
         """Continue training with one pass over `X`.
 
-        There is no early stopping. The first call decides the start values of a learned variance.
+        There is no early stopping. The first call decides the location and scale of the columns
+        and the start values of a learned variance. An error or an interrupt from the keyboard
+        leaves the encoder as it was before the call.
 
         Parameters
         ----------
@@ -368,7 +379,7 @@ class VAEEncoder(TrainedVAE):
                     "n_components='auto' is found by training on all rows, which partial_fit does "
                     "not see. Give a number, or call fit on a sample first."
                 )
-            seed = self._settle(X, continued=continued)
+            seed = self._settle(continued=continued)
             table = self._table(X, reset=not continued)
             if not continued:
                 self.n_components_ = self.n_components

@@ -4,7 +4,7 @@ import numpy as np
 
 from passive_pruner._common._validation import seed_from
 from passive_pruner._common._warnings import warn_user
-from passive_pruner._fitted import FittedVAE
+from passive_pruner._fitted import LARGEST_VALUE, FittedVAE
 from passive_pruner.exceptions import CollapseWarning, PrecisionWarning, ScheduleWarning
 from passive_pruner.regime import LatentMoments
 from passive_pruner.regime import variance as variance_criterion
@@ -24,7 +24,7 @@ MAX_STATISTICS_ROWS = 2048
 class TrainedVAE(FittedVAE):
     """Base class of :class:`VAEEncoder`: what `fit` and `partial_fit` are made of."""
 
-    def _settle(self, X, *, continued):
+    def _settle(self, *, continued):
         """Take over the components, or refuse what cannot change, and return the seed."""
         if continued:
             self._refuse_changes()
@@ -72,7 +72,7 @@ class TrainedVAE(FittedVAE):
             self.likelihood_ = self._new_likelihood().resolve(self.n_features_in_, names)
             table = self._centred(table)
         for chunk, rows in table.chunks():
-            if np.isinf(rows).any():
+            if (np.abs(rows) > LARGEST_VALUE).any():
                 self._raise_not_finite(rows, chunk.start)
             self.likelihood_.check_data(rows)
         return table.as_float32()
@@ -183,6 +183,8 @@ class TrainedVAE(FittedVAE):
                 state=getattr(self, "training_state_", None) if one_pass else None,
                 on_epoch_begin=task.begin_epoch,
                 on_epoch=end_epoch,
+                # A pass that is cut short is none: an interrupt ends the loop that makes passes.
+                keeps_interrupted=not one_pass,
                 **({"patience": None} if one_pass else {}),
             )
             training.run()

@@ -1,6 +1,5 @@
 """Training: a skorch net whose epochs are counted in gradient steps."""
 
-import copy
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -10,7 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 from skorch import NeuralNet
-from skorch.callbacks import Callback, EpochTimer
+from skorch.callbacks import EpochTimer
+from torch import nn
 
 from passive_pruner._common._rows import Rows
 from passive_pruner._common._warnings import warn_user
@@ -58,10 +58,7 @@ class VAENet(NeuralNet):
     def initialize(self):
         """Initialise as skorch does, with the history and the step of earlier calls."""
         super().initialize()
-        for record in self.training.history:
-            self.history.new_epoch()
-            for key, value in record.items():
-                self.history.record(key, value)
+        self.history.extend(self.training.history)
         self.step_ = self.training.first_step
         return self
 
@@ -156,7 +153,7 @@ class VAENet(NeuralNet):
         }
 
 
-class BestEpoch(Callback):
+class BestEpoch:
     """Remember the weights of the epoch with the lowest objective, and count the misses since.
 
     Every epoch is compared, those of the warm-up of the regulariser too: all are measured at full
@@ -169,30 +166,35 @@ class BestEpoch(Callback):
         Number of misses after which training is over.
     tol : float
         Improvement that is no miss, in nats.
+    kl_warmup_steps : int
+        Gradient steps of the warm-up.
+
+    Attributes
+    ----------
+    best : (dict, dict of str to Tensor) or None
+        Record and weights of the best epoch, which change together: an interrupt that comes in
+        between leaves those of the former one.
     """
 
-    def __init__(self, patience: int, tol: float):
+    def __init__(self, patience: int, tol: float, kl_warmup_steps: int):
         self.patience = patience
         self.tol = tol
+        self.kl_warmup_steps = kl_warmup_steps
+        self.misses = 0
+        self.best: tuple[dict[str, Any], dict[str, torch.Tensor]] | None = None
 
-    def on_train_begin(self, net, **kwargs):
-        """Forget everything."""
-        self.objective_, self.misses_, self.weights_, self.epoch_ = np.inf, 0, None, None
-
-    def on_epoch_end(self, net, **kwargs):
-        """Compare the epoch with the best one."""
-        objective = net.history[-1, "objective"]
-        if self.weights_ is None or objective < self.objective_ - self.tol:
-            self.objective_, self.misses_ = objective, 0
-            self.weights_ = copy.deepcopy(net.module_.state_dict())
-            self.epoch_ = net.history[-1, "epoch"]
-        elif net.step_ >= net.criterion_.kl_warmup_steps:
-            self.misses_ += 1
+    def compare(self, record: dict[str, Any], module: nn.Module) -> None:
+        """Compare an epoch, after which `module` has the present weights, with the best one."""
+        if self.best is None or record["objective"] < self.best[0]["objective"] - self.tol:
+            self.best = record, _copy_of_weights(module)
+            self.misses = 0
+        elif record["step"] >= self.kl_warmup_steps:
+            self.misses += 1
 
     @property
     def is_over(self) -> bool:
         """Whether patience has run out."""
-        return self.misses_ >= self.patience
+        return self.misses >= self.patience
 
 
 @dataclass
@@ -304,17 +306,21 @@ class Training:
             If interrupted before the end of the first epoch.
         """
         net = self._prepare()
-        stopper = dict(net.callbacks_).get("best_epoch")
+        stopper = None
+        if self.patience is not None:
+            stopper = BestEpoch(self.patience, self.tol, self.kl_warmup_steps)
         batches = permuted_batches(self.X, self.rows, self.batch_size, self._batch_order)
         n_before = len(self.history)
         net.notify("on_train_begin")
         weights = None
         try:
             while net.step_ < self.last_step:
-                weights = {name: value.clone() for name, value in self.module.state_dict().items()}
+                weights = _copy_of_weights(self.module)
                 self.on_epoch_begin()
                 net.fit_loop(batches, epochs=1)
                 self.history.append(_record(net))
+                if stopper:
+                    stopper.compare(self.history[-1], self.module)
                 # One process that is told to stop stops all of them.
                 stop = float(self.on_epoch(self.history))
                 if mean_over_processes(stop, self.device) > 0 or (stopper and stopper.is_over):
@@ -336,10 +342,11 @@ class Training:
             self.state = None  # a NaN in the averages of Adam would stay in them
             self._warn(is_interrupt, len(self.history) - n_before)
         net.notify("on_train_end")
-        self.best_epoch = self.history[-1]["epoch"]
-        if stopper:
-            self.module.load_state_dict(stopper.weights_)
-            self.best_epoch = stopper.epoch_
+        best = self.history[-1]
+        if stopper and stopper.best:
+            best, weights = stopper.best
+            self.module.load_state_dict(weights)
+        self.best_epoch = best["epoch"]
 
     def _warn(self, is_interrupt, n_epochs):
         if is_interrupt:
@@ -390,7 +397,6 @@ class Training:
             self.fast_step = FastStep(
                 module, loss, self.n_components, self.generator, is_mlp=self.is_mlp
             )
-        stopper = BestEpoch(self.patience, self.tol) if self.patience is not None else None
         net = VAENet(
             module,
             loss,
@@ -399,7 +405,6 @@ class Training:
             optimizer__fused=self.device.type in ("cpu", "cuda"),
             lr=self.learning_rate,
             device=self.device,
-            callbacks=[("best_epoch", stopper)] if stopper else [],
             verbose=int(self.verbose),
         ).initialize()
         self._import_state(net, discriminator)
@@ -413,7 +418,7 @@ class Training:
     def _is_drawing(self, loss) -> bool:
         """Try out whether networks of the user draw random numbers, as dropout does."""
         module = self.module
-        before = {name: value.clone() for name, value in module.state_dict().items()}
+        before = _copy_of_weights(module)
         x = torch.from_numpy(self.X[self.rows[:PROBE_ROWS]]).to(self.device)
         with torch.no_grad(), LocalDraws(self.seed) as draws:
             for training in (True, False):
@@ -443,6 +448,10 @@ class Training:
             discriminator.import_state(
                 {k.removeprefix(prefix): v for k, v in self.state.items() if k.startswith(prefix)}
             )
+
+
+def _copy_of_weights(module: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in module.state_dict().items()}
 
 
 def _record(net: VAENet) -> dict[str, Any]:
