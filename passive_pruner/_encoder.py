@@ -66,7 +66,9 @@ class VAEEncoder(TrainedVAE):
     kl_warmup_steps : int, default=0
         Gradient steps over which the weight of the regulariser grows from 0 to 1, counted like
         `n_steps_`. Variables that would collapse before the decoder can read them stay in use.
-        What `history_` records has full weight throughout; early stopping begins after them.
+        What the likelihood itself learns, such as its variance, stays at its start meanwhile: it
+        would adapt to errors that full weight does not allow. What `history_` records has full
+        weight throughout; the patience of early stopping begins after the warm-up.
     early_stopping : bool, default=True
         Whether to hold out rows, stop when the objective on them no longer improves, and restore
         the best weights. With the default objective this is the validation ELBO. Schedules of an
@@ -79,13 +81,15 @@ class VAEEncoder(TrainedVAE):
     tol : float, default=0.001
         Improvement that counts, in nats per row.
     warm_start : bool, default=False
-        Whether :meth:`fit` continues from the weights of the last fit.
+        Whether :meth:`fit` continues from the weights of the last fit. What the network is made
+        from cannot change then: `n_components`, `likelihood`, `architecture`, `allow_missing`.
     device : str, default="auto"
         Where the network runs: "cpu", "cuda", "cuda:1", "mps", or "auto" for the accelerator
         that is present. A fitted model whose device is missing is used on the CPU.
     random_state : int, RandomState instance or None, default=None
         Seed of weights, batches, noise and the held-out rows; also of the draws of
-        ``output="sampled"`` and :meth:`sample`. The global generators are left alone.
+        ``output="sampled"`` and :meth:`sample`. The same int gives the same model in any thread
+        or process. The global generators are left alone.
     verbose : int, default=0
         Whether to print one line per epoch: what `history_` records, the seconds since training
         began, and the ETA if early stopping does not end training sooner.
@@ -99,7 +103,14 @@ class VAEEncoder(TrainedVAE):
         stopping on up to 1024 training rows): "elbo", "reconstruction", "kl", "regularizer" and
         "objective" in nats per row, "n_active", the number of variables whose mean has a variance
         above 0.1, and per variable "variance_of_mean" and "mean_of_variance"; the parts of the
-        objective, such as "total_correlation"; and "epoch", "step" and "seconds".
+        objective, such as "total_correlation"; and "epoch", "step" and "seconds". Epochs and
+        steps count on through warm starts and :meth:`partial_fit`.
+    best_epoch_ : int
+        The "epoch" of the record that belongs to `weights_`: with early stopping that of the
+        lowest objective, else the last.
+    training_state_ : dict of str to ndarray
+        Averages of Adam, and the discriminator of an objective that has one, from which the next
+        :meth:`partial_fit` goes on; only after :meth:`partial_fit`.
     n_iter_ : int
         Number of epochs.
     n_steps_ : int
@@ -114,7 +125,15 @@ class VAEEncoder(TrainedVAE):
     feature_shape_ : tuple of int
         Shape of one example: ``(n_features_in_,)``, or that of the images given to :meth:`fit`.
     is_bytes_ : bool
-        Whether the encoder was fitted on images of bytes (uint8), which are divided by 255.
+        Whether the encoder was fitted on images of bytes (uint8). Bytes and floats of images are
+        not taken for each other.
+    byte_divisor_ : float
+        What bytes are divided by: 255, or 1 where all bytes of the training data were 0 or 1.
+    origin_ : ndarray of shape (n_features_in_,), float64
+        What is subtracted from every column before it becomes float32: its mean where float32
+        could not tell its values apart, as in a time stamp, and 0 elsewhere.
+    allow_missing_ : bool
+        The `allow_missing` of the fit.
     n_features_in_ : int
         Number of columns of the training data, or of values per image.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -127,7 +146,14 @@ class VAEEncoder(TrainedVAE):
     DivergenceWarning
         If the objective stops being finite; the last finite weights are kept.
     TrainingInterruptedWarning
-        If training is interrupted from the keyboard after its first epoch.
+        If training is interrupted from the keyboard after its first epoch; the weights of the last
+        finished epoch are kept, or with early stopping those of the best.
+    ScheduleWarning
+        If the warm-up or a schedule of the objective takes more steps than training may take.
+    FirstBatchWarning
+        If the first call of :meth:`partial_fit` has fewer than 10 rows.
+    PrecisionWarning
+        If float32 cannot tell the values of a column apart and its likelihood has a fixed origin.
 
     See Also
     --------
@@ -135,8 +161,11 @@ class VAEEncoder(TrainedVAE):
 
     Notes
     -----
-    The network is not kept: it is rebuilt from `weights_` when needed, so pickles, copies and
-    hashes hold arrays only.
+    The network is rebuilt from `weights_` when needed, so pickles, copies and hashes hold arrays
+    only. These arrays are read-only; give `weights_` other arrays to change them.
+
+    Networks of the user (:class:`~passive_pruner.vae.FromFactory`) may draw random numbers, as
+    dropout does: they come from `random_state` too. In evaluation they draw the same every time.
 
     A read-only memory map (``numpy.load(..., mmap_mode="r")``) of float32 is trained from without
     a copy.
