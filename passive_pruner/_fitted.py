@@ -271,7 +271,8 @@ class FittedVAE(BaseEncoder):
         Raises
         ------
         ValueError
-            If `keep` is neither or keeps nothing, or if the network cannot be cut.
+            If `keep` is neither a mask nor distinct numbers of variables, if it keeps none, or if
+            the network cannot be cut.
 
         Examples
         --------

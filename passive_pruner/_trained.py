@@ -1,4 +1,4 @@
-"""How the network of a VAEEncoder comes to be: from components and data to fitted weights."""
+"""Training of a VAEEncoder: from components and data to fitted weights."""
 
 import numpy as np
 
@@ -22,7 +22,7 @@ MAX_STATISTICS_ROWS = 2048
 
 
 class TrainedVAE(FittedVAE):
-    """Base class of :class:`VAEEncoder`: what `fit` and `partial_fit` are made of."""
+    """Base class of :class:`VAEEncoder`: the steps that `fit` and `partial_fit` share."""
 
     def _settle(self, *, continued):
         """Take over the components, or refuse what cannot change, and return the seed."""

@@ -252,9 +252,10 @@ class _Network:
 
 
 class _Perceptron:
-    """The same for linear layers with activations between them, by hand.
+    """Passes through linear layers with activations between them, with derivatives by hand.
 
-    The parameters and their gradients stay where they are in memory.
+    The methods are those of :class:`_Network`. The parameters and their gradients stay where they
+    are in memory.
     """
 
     def __init__(self, stack: nn.Sequential, batch: int, g_input: torch.Tensor | None):

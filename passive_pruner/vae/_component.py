@@ -1,4 +1,4 @@
-"""What objectives, likelihoods and architectures have in common."""
+"""Base class of objectives, likelihoods and architectures."""
 
 from typing import ClassVar
 
