@@ -106,11 +106,12 @@ class VAEEncoder(TrainedVAE):
         Parameters of the fitted network, by their name in its torch state dict.
     history_ : list of dict
         One record per epoch of 100 gradient steps, or 25 under ``init="factor_analysis"``,
-        measured on the held-out rows (without early stopping on up to 1024 training rows): "elbo", "reconstruction", "kl", "regularizer" and
-        "objective" in nats per row, "n_active", the number of variables whose mean has a variance
-        above 0.1, and per variable "variance_of_mean" and "mean_of_variance"; the parts of the
-        objective, such as "total_correlation"; and "epoch", "step" and "seconds". Epochs and
-        steps count on through warm starts and :meth:`partial_fit`.
+        measured on the held-out rows (without early stopping on up to 1024 training rows):
+        "elbo", "reconstruction", "kl", "regularizer" and "objective" in nats per row, "n_active",
+        the number of variables whose mean has a variance above 0.1, and per variable
+        "variance_of_mean" and "mean_of_variance"; the parts of the objective, such as
+        "total_correlation"; and "epoch", "step" and "seconds". Epochs and steps count on through
+        warm starts and :meth:`partial_fit`.
     best_epoch_ : int
         The "epoch" of the record that belongs to `weights_`: with early stopping that of the
         lowest objective, else the last.
