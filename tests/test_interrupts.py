@@ -13,7 +13,7 @@ from conftest import small_encoder
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
-from passive_pruner import VAEEncoder, _encoder
+from passive_pruner import VAEEncoder, _trained
 from passive_pruner.exceptions import DivergenceWarning, TrainingInterruptedWarning
 from passive_pruner.training import _training
 from passive_pruner.vae import BetaVAE
@@ -56,7 +56,7 @@ PLACES = {
     "evaluation": [(_training.VAENet, "evaluate"), (_training, "mean_over_processes")],
     "records": [
         (_training, "_record"),
-        (_training, "_copy_of_weights"),
+        (_training, "copy_of_weights"),
         (_training.BestEpoch, "compare"),
         (_training.VAENet, "notify"),
         (_training.VAENet, "fit_loop"),
@@ -91,8 +91,7 @@ def interrupted(place, n):
 def epochs_of(n_steps):
     """Epochs of fewer steps, so that fewer steps have as many places."""
     with (
-        patch.object(_training, "EPOCH_STEPS", n_steps),
-        patch.object(_encoder, "EPOCH_STEPS", n_steps),
+        patch.object(_trained, "EPOCH_STEPS", n_steps),
     ):
         yield
 
