@@ -19,6 +19,9 @@ from passive_pruner._common._weights import read_weights, write_weights
 from passive_pruner.vae._network import VAE, Blueprint, resolve_device
 from passive_pruner.vae._random import LocalDraws, plain_torch
 
+# The difference of two larger numbers may be infinite in float32.
+LARGEST_VALUE = np.finfo(np.float32).max / 2
+
 
 class FittedVAE(BaseEncoder):
     """Base class of :class:`VAEEncoder`: all that is done with a network that is fitted.
@@ -148,11 +151,11 @@ class FittedVAE(BaseEncoder):
                 self.likelihood_.check_data(rows)
                 mean_x, log_variance = network.encode(x)
                 mean[chunk] = mean_x.numpy(force=True)
-                total = mean[chunk].sum()
+                written = [mean[chunk]]
                 if variance is not None:
                     variance[chunk] = log_variance.exp().numpy(force=True)
-                    total += variance[chunk].sum()
-                if not np.isfinite(total):
+                    written.append(variance[chunk])
+                if not _are_finite(*written):
                     self._raise_not_finite(rows, chunk.start)
                 if keys is not None:
                     keys[chunk] = row_keys(rows)
@@ -164,6 +167,8 @@ class FittedVAE(BaseEncoder):
         value = f"is {rows[i, j]:.6g}, too far from the training data"
         if np.isinf(rows[i, j]):
             value = "is beyond the range of float32"
+        elif abs(rows[i, j]) > LARGEST_VALUE:
+            value = f"is {rows[i, j]:.6g}, at the end of the range of float32"
         raise ValueError(
             f"Row {start + i} of X has no finite code: its value in column {column!r} {value}. "
             "Where such numbers stand for missing cells, make them NaN and set "
@@ -402,7 +407,7 @@ class FittedVAE(BaseEncoder):
                 self.likelihood_.check_data(rows)
                 noise = torch.from_numpy(elbo_noise(row_keys(rows), self.n_components_))
                 elbo[chunk] = network.elbo(x.double(), noise.to(device)).numpy(force=True)
-                if not np.isfinite(elbo[chunk].sum()):
+                if not _are_finite(elbo[chunk]):
                     self._raise_not_finite(rows, chunk.start)
         return elbo
 
@@ -452,6 +457,7 @@ class FittedVAE(BaseEncoder):
         if "weights_" in vars(self):
             self._freeze()
             # What encoders that were saved by earlier versions lack.
+            vars(self).setdefault("init", "random")
             vars(self).setdefault("allow_missing_", self.allow_missing)
             vars(self).setdefault("byte_divisor_", 255.0 if self.is_bytes_ else 1.0)
             vars(self).setdefault("origin_", np.zeros(self.n_features_in_))
@@ -477,6 +483,12 @@ def _chunks(X, network):
     device = next(network.parameters()).device
     for chunk, rows in X.chunks():
         yield chunk, rows, torch.from_numpy(rows).to(device)
+
+
+def _are_finite(*arrays):
+    """Whether all numbers are finite: then their sum is, unless they are too large to add up."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return all(np.isfinite(array.sum()) for array in arrays)
 
 
 def _numbers(keep, n_components):

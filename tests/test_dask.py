@@ -164,6 +164,20 @@ def test_a_row_has_one_draw_in_any_blocks_and_in_memory(cancer, seed):
         np.testing.assert_array_equal(draws.compute(), draws.compute())
 
 
+def test_a_row_has_the_same_draw_in_every_block_and_computation(cancer):
+    """Only the further ones of several equal rows of a block have other draws in other blocks."""
+    X, _ = cancer
+    encoder = small_encoder(output="sampled", max_steps=50).fit(X)
+    one_block = np.vstack([X[:200], X[:50]])
+    lazy = encoder.transform(da.from_array(np.vstack([one_block, one_block]), chunks=(250, -1)))
+    first, second = np.split(lazy.compute(), 2)
+    np.testing.assert_array_equal(lazy.compute(), np.vstack([first, second]))
+    np.testing.assert_allclose(first, encoder.transform(one_block), atol=1e-5)
+    np.testing.assert_allclose(second[:200], first[:200], atol=1e-5)
+    assert not np.isclose(first[200:], second[200:], atol=1e-3).all(axis=1).any()
+    assert not np.isclose(first[200:], first[:50], atol=1e-3).all(axis=1).any()
+
+
 def test_empty_blocks_and_unknown_lengths(cancer, fitted_encoder):
     X, _ = cancer
     frame = dd.from_pandas(pd.DataFrame(X), npartitions=4)

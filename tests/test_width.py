@@ -1,7 +1,5 @@
 """find_width: the number of factors that made the data, within a budget."""
 
-from unittest.mock import patch
-
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -11,9 +9,8 @@ from conftest import small_encoder
 from scipy.sparse import coo_array
 from sklearn.base import clone
 
-from passive_pruner import VAEEncoder
-from passive_pruner.exceptions import TrainingInterruptedWarning
-from passive_pruner.training import _width
+from passive_pruner._common._rows import Rows
+from passive_pruner.training import _training, _width
 from passive_pruner.training._width import find_width
 from passive_pruner.vae import MLP, BetaVAE
 
@@ -41,124 +38,167 @@ def linear_encoder(max_steps=2000):
     )
 
 
-class CountedFits:
-    """Fits of VAEEncoder inside the block, as fitted encoders."""
+class Trainings:
+    """What find_width trains for an encoder: its widths, budgets and steps."""
 
-    def __enter__(self):
-        self.fitted = []
-        original = VAEEncoder.fit
+    def __init__(self, encoder):
+        self.encoder = encoder
+        self.widths, self.budgets, self.steps = [], [], []
 
-        def fit(encoder, X, y=None):
-            self.fitted.append(encoder)
-            return original(encoder, X, y)
+    def find(self, X, n_features, *, max_steps=None, seed=0):
+        self.X = X
+        max_steps = max_steps or self.encoder.max_steps
+        return find_width(self._train, Rows(X), n_features, max_steps=max_steps, seed=seed)
 
-        self._patch = patch.object(VAEEncoder, "fit", fit)
-        self._patch.__enter__()
-        return self
-
-    def __exit__(self, *error):
-        self._patch.__exit__(*error)
-
-    @property
-    def widths(self):
-        return [encoder.n_components for encoder in self.fitted]
+    def _train(self, width, n_steps):
+        fitted = clone(self.encoder).set_params(n_components=width, max_steps=n_steps).fit(self.X)
+        self.widths.append(width)
+        self.budgets.append(n_steps)
+        self.steps.append(fitted.n_steps_)
+        return fitted.to_torch(), fitted.n_steps_
 
 
-@pytest.mark.parametrize("n_factors", [2, 6])
-def test_the_number_of_factors_of_a_linear_model_is_found(n_factors):
+@pytest.mark.parametrize(("n_factors", "seed"), [(2, 0), (6, 1)])
+def test_the_number_of_factors_of_a_linear_model_is_found(n_factors, seed):
     # A linear autoencoder uses one variable per eigenvalue of the covariance above the noise.
     X = factors(n_factors, 12, curved=False)
-    assert abs(find_width(linear_encoder(), X, 12) - n_factors) <= 1
+    trainings = Trainings(linear_encoder().set_params(random_state=seed))
+    assert abs(trainings.find(X, 12, seed=seed) - n_factors) <= 1
 
 
 def test_the_number_of_factors_of_a_curved_model_is_found():
     # A curved surface may be described better by one variable more than it has dimensions.
     X = factors(4, 20, curved=True)
     encoder = small_encoder(architecture=MLP((64, 64)), learning_rate=2e-3, max_steps=1500)
-    assert abs(find_width(encoder, X, 20) - 4) <= 1
+    assert abs(Trainings(encoder).find(X, 20) - 4) <= 1
 
 
 def test_the_width_is_doubled_until_a_variable_is_passive(linear, monkeypatch):
     _, X = linear
-    encoder = linear_encoder(max_steps=10_000)
+    trainings = Trainings(linear_encoder())
     monkeypatch.setattr(_width, "START_WIDTH", 2)
-    with CountedFits() as fits:
-        assert find_width(encoder, X, 12) == 4
-    assert fits.widths == [2, 4, 8]
+    assert trainings.find(X, 12, max_steps=10_000) == 4
+    assert trainings.widths == [2, 4, 8]
 
 
 def test_the_width_never_exceeds_the_number_of_columns(linear, monkeypatch):
     encoder, _ = linear
     monkeypatch.setattr(_width, "START_WIDTH", 4)
+    trainings = Trainings(encoder)
     X = factors(7, 7, curved=False, noise=0.01)
-    with CountedFits() as fits:
-        assert find_width(encoder, X, 7) <= 7
-    assert fits.widths == [4, 7]
+    assert trainings.find(X, 7, max_steps=10_000) <= 7
+    assert trainings.widths == [4, 7]
 
 
 @pytest.mark.parametrize("max_steps", [250, 1000])
 @pytest.mark.parametrize("early_stopping", [True, False])
+@pytest.mark.filterwarnings("ignore::passive_pruner.exceptions.CollapseWarning")
 def test_the_search_keeps_to_its_budget(linear, max_steps, early_stopping, monkeypatch):
     encoder, X = linear
     monkeypatch.setattr(_width, "START_WIDTH", 1)
-    encoder = clone(encoder).set_params(max_steps=max_steps, early_stopping=early_stopping)
-    with CountedFits() as fits:
-        find_width(encoder, X, 12)
-    assert sum(fit.n_steps_ for fit in fits.fitted) <= max_steps
+    trainings = Trainings(clone(encoder).set_params(early_stopping=early_stopping))
+    trainings.find(X, 12, max_steps=max_steps)
+    assert sum(trainings.steps) <= max_steps
     # No training is cut much shorter than the one before it, which could not be compared.
-    for earlier, later in zip(fits.fitted, fits.fitted[1:], strict=False):
-        assert later.max_steps >= earlier.n_steps_
+    for later, earlier in zip(trainings.budgets[1:], trainings.steps[:-1], strict=True):
+        assert later >= earlier
+
+
+@pytest.mark.parametrize("max_steps", [120, 500])
+def test_fit_takes_no_more_than_its_budget_after_the_search(linear, max_steps, monkeypatch):
+    taken = []
+    train_step = _training.VAENet.train_step
+
+    def counted(net, x, **params):
+        taken.append(net.training.n_components)
+        return train_step(net, x, **params)
+
+    monkeypatch.setattr(_training.VAENet, "train_step", counted)
+    _, X = linear
+    params = {"n_components": "auto", "early_stopping": False}
+    encoder = linear_encoder(max_steps).set_params(**params).fit(X)
+    assert taken.count(12) == max_steps  # the search, at the width of the columns
+    assert taken[max_steps:] == [encoder.n_components_] * max_steps
+    assert encoder.n_steps_ == max_steps
 
 
 def test_data_without_information_needs_one_variable():
     X = np.random.default_rng(0).standard_normal((300, 5)).astype("float32")
-    encoder = small_encoder(objective=BetaVAE(beta=20), max_steps=500)
-    assert find_width(encoder, X, 5) == 1
+    encoder = small_encoder(n_components="auto", objective=BetaVAE(beta=20), max_steps=500)
+    with pytest.warns(UserWarning, match="carry no information"):
+        assert encoder.fit(X).n_components_ == 1
 
 
-@pytest.mark.parametrize("seed", [3, np.random.RandomState(3)], ids=["int", "RandomState"])
-def test_the_encoder_and_the_generators_are_left_alone(linear, seed):
+@pytest.mark.parametrize("random_state", [3, None], ids=["int", "None"])
+def test_the_parameters_and_the_global_generators_are_left_alone(linear, random_state):
     encoder, X = linear
-    encoder = clone(encoder).set_params(random_state=seed, max_steps=100)
-    torch.manual_seed(0)
+    encoder = clone(encoder).set_params(
+        random_state=random_state, max_steps=200, n_components="auto"
+    )
     before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
-    widths = {find_width(encoder, X, 12) for _ in range(2)}
-    assert len(widths) == 1
+    widths = {encoder.fit(X).n_components_ for _ in range(2)}
+    assert len(widths) == 1 or random_state is None
     assert torch.equal(torch.get_rng_state(), before[0])
     np.testing.assert_array_equal(np.random.get_state()[1], before[1])  # noqa: NPY002
-    assert not hasattr(encoder, "weights_")
-    assert encoder.n_components == 4
+    assert encoder.n_components == "auto"
 
 
-def test_rows_of_sorted_data_are_all_looked_at(linear, monkeypatch):
-    # Among the first rows only, a factor that grows with the row number would be constant.
-    encoder, X = linear
-    order = X[:, 0].argsort()
-    monkeypatch.setattr(_width, "MAX_ROWS", 100)
-    with patch.object(VAEEncoder, "posterior", autospec=True, side_effect=RuntimeError) as read:
-        with pytest.raises(RuntimeError):
-            find_width(clone(encoder).set_params(max_steps=10), X[order], 12)
-        rows = read.call_args.args[1]
-    assert len(rows) <= 100
-    np.testing.assert_allclose(rows.std(axis=0), X.std(axis=0), rtol=0.3)
+@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("kind", ["sorted", "periodic"])
+def test_rows_on_which_variables_are_counted_stand_for_the_table(seed, kind, monkeypatch):
+    # Among the first rows a factor that grows with the row number would be constant, and so
+    # would a factor with a period among every so many rows.
+    n = 4800
+    factor = {
+        "sorted": np.linspace(-1, 1, n),
+        "periodic": np.sin(2 * np.pi * np.arange(n) / 24),
+    }[kind]
+    X = np.stack([factor, np.random.default_rng(1).normal(size=n)], axis=1).astype(np.float32)
+    monkeypatch.setattr(_width, "MAX_ROWS", 200)
+
+    class Reads(torch.nn.Module):
+        weight = torch.nn.Parameter(torch.zeros(1))
+
+        def parameters(self):
+            return iter([self.weight])
+
+        def encode(self, x):
+            self.read = x
+            return x, torch.zeros_like(x)
+
+    network = Reads()
+    find_width(lambda width, n_steps: (network, 1), Rows(X), 2, max_steps=1, seed=seed)
+    assert network.read.shape == (200, 2)
+    # Four standard errors of the standard deviation of 200 rows.
+    np.testing.assert_allclose(network.read.numpy().std(axis=0), X.std(axis=0), rtol=0.2)
 
 
-def test_an_interrupted_search_stops_the_fit(linear):
-    encoder, X = linear
-    interrupted = TrainingInterruptedWarning("Training was interrupted")
-    with (
-        patch.object(VAEEncoder, "fit", side_effect=interrupted),
-        pytest.raises(KeyboardInterrupt),
-    ):
-        find_width(encoder, X, 12)
+@pytest.mark.parametrize("at", [1, 150])
+def test_an_interrupted_search_stops_the_fit(linear, at, monkeypatch):
+    calls = iter(range(1, 10_000))
+    train_step = _training.VAENet.train_step
+
+    def interrupted(*args, **params):
+        if next(calls) == at:
+            raise KeyboardInterrupt
+        return train_step(*args, **params)
+
+    monkeypatch.setattr(_training.VAENet, "train_step", interrupted)
+    _, X = linear
+    encoder = linear_encoder().set_params(n_components="auto")
+    with pytest.raises(KeyboardInterrupt):
+        encoder.fit(X)
+    assert not [name for name in vars(encoder) if name.endswith("_")]
 
 
 @pytest.mark.parametrize("container", [np.ndarray.tolist, pd.DataFrame, pl.DataFrame, coo_array])
 def test_containers(container, linear):
     encoder, X = linear
-    encoder = clone(encoder).set_params(max_steps=20)
+    encoder = clone(encoder).set_params(max_steps=100, n_components="auto")
     table = container(X)
-    assert find_width(encoder, table, 12) == find_width(encoder, X, 12)
+    if container is pd.DataFrame:
+        table.columns = [f"x{j}" for j in range(12)]
+    assert encoder.fit(table).n_components_ == encoder.fit(X).n_components_
 
 
 def test_the_encoder_searches_when_it_is_told_to(linear):

@@ -70,8 +70,9 @@ class BaseEncoder(
         With an int as `random_state` the draw of a row is a function of the seed and of the values
         in the row: it is the same alone, in any batch and in any order, and different rows share
         nothing. Of several equal rows in one call the first has the draw that each would have
-        alone; every further one has another, by its place among them. In a dask collection equal
-        rows of different blocks count as the first of their block.
+        alone; every further one has another, by its place among them. Blocks of a dask collection
+        are encoded on their own: in each of them the first of several equal rows has the draw that
+        it would have alone, and only the further ones get another in every block.
         """
         return self._codes(X, seed_from(self.random_state) if self.output == "sampled" else None)
 

@@ -227,8 +227,9 @@ def _map_rows(X, function, estimator, shape, names, *args):
 
 def _dtype_of_result(X, function, estimator, args):
     """Type of the numbers that come out, without reading any."""
-    if not isinstance(estimator, SelectorMixin):
-        return np.dtype(np.float32)  # in which encoders compute
+    if not isinstance(estimator, SelectorMixin):  # encoders compute in float32
+        is_shifted = function is _inverse_block and np.any(getattr(estimator, "origin_", 0))
+        return np.dtype(np.float64 if is_shifted else np.float32)
     # Selectors keep the type, of which DataFrames may have several: one row shows what becomes of
     # them. Text and objects may turn out to be numbers, which are float64 then.
     if hasattr(X, "columns"):

@@ -48,12 +48,13 @@ def tell_apart(keys: np.ndarray, number: int = 0) -> np.ndarray:
     keys : ndarray of shape (n_samples, 2), uint64
         Keys of the rows of one call.
     number : int, default=0
-        Number of this part of a call that comes in parts.
+        Number of this part of a call that comes in parts, each of which sees its own rows alone.
 
     Returns
     -------
     keys : ndarray of shape (n_samples, 2), uint64
-        The first of several equal rows keeps its key.
+        The first of several equal rows keeps its key, in every part. The others get new ones, which
+        are also those of no row of another part.
     """
     order = np.lexsort(keys.T)
     ordered = keys[order]

@@ -1,6 +1,5 @@
 """Training: a skorch net whose epochs are counted in gradient steps."""
 
-import copy
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -10,7 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 from skorch import NeuralNet
-from skorch.callbacks import Callback, EpochTimer
+from skorch.callbacks import EpochTimer
+from torch import nn
 
 from passive_pruner._common._rows import Rows
 from passive_pruner._common._warnings import warn_user
@@ -40,6 +40,8 @@ EPOCH_STEPS = 100
 # Variance of the mean above which a variable counts as active in the history: the default
 # threshold of PassiveVariableRemover.
 ACTIVITY_THRESHOLD = 0.1
+# What the learning rate is divided by on a plateau.
+DECAY = 5.0
 # Rows on which a network of the user is tried out.
 PROBE_ROWS = 64
 
@@ -58,12 +60,22 @@ class VAENet(NeuralNet):
     def initialize(self):
         """Initialise as skorch does, with the history and the step of earlier calls."""
         super().initialize()
-        for record in self.training.history:
-            self.history.new_epoch()
-            for key, value in record.items():
-                self.history.record(key, value)
+        self.history.extend(self.training.history)
         self.step_ = self.training.first_step
         return self
+
+    def on_epoch_begin(self, net, dataset_train=None, dataset_valid=None, **kwargs):
+        """Give the epoch the number after that of the one before it."""
+        number = self.history[-1]["epoch"] + 1 if self.history else 1
+        super().on_epoch_begin(net, dataset_train, dataset_valid, **kwargs)
+        self.history.record("epoch", number)
+
+    def record_start(self):
+        """Record where training starts, as epoch 0."""
+        self.history.new_epoch()
+        start = {"epoch": 0, "dur": 0.0, "step": self.step_, **self.evaluate()}
+        for key, value in start.items():
+            self.history.record(key, value)
 
     def get_all_learnable_params(self):
         """Yield the parameters of the autoencoder, as one where their gradients come as one."""
@@ -91,7 +103,9 @@ class VAENet(NeuralNet):
         if not training:
             return
         self._set_training(True)
-        for x in islice(iterator, min(EPOCH_STEPS, self.training.last_step - self.step_)):
+        for x in islice(
+            iterator, min(self.training.epoch_steps, self.training.last_step - self.step_)
+        ):
             step_fn(x)
         self.history.record("step", self.step_)
         share_state(self.module_)  # what a forward pass counts, such as the means of batch norm
@@ -156,7 +170,7 @@ class VAENet(NeuralNet):
         }
 
 
-class BestEpoch(Callback):
+class BestEpoch:
     """Remember the weights of the epoch with the lowest objective, and count the misses since.
 
     Every epoch is compared, those of the warm-up of the regulariser too: all are measured at full
@@ -169,30 +183,35 @@ class BestEpoch(Callback):
         Number of misses after which training is over.
     tol : float
         Improvement that is no miss, in nats.
+    kl_warmup_steps : int
+        Gradient steps of the warm-up.
+
+    Attributes
+    ----------
+    best : (dict, dict of str to Tensor) or None
+        Record and weights of the best epoch, which change together: an interrupt that comes in
+        between leaves those of the former one.
     """
 
-    def __init__(self, patience: int, tol: float):
+    def __init__(self, patience: int, tol: float, kl_warmup_steps: int):
         self.patience = patience
         self.tol = tol
+        self.kl_warmup_steps = kl_warmup_steps
+        self.misses = 0
+        self.best: tuple[dict[str, Any], dict[str, torch.Tensor]] | None = None
 
-    def on_train_begin(self, net, **kwargs):
-        """Forget everything."""
-        self.objective_, self.misses_, self.weights_, self.epoch_ = np.inf, 0, None, None
-
-    def on_epoch_end(self, net, **kwargs):
-        """Compare the epoch with the best one."""
-        objective = net.history[-1, "objective"]
-        if self.weights_ is None or objective < self.objective_ - self.tol:
-            self.objective_, self.misses_ = objective, 0
-            self.weights_ = copy.deepcopy(net.module_.state_dict())
-            self.epoch_ = net.history[-1, "epoch"]
-        elif net.step_ >= net.criterion_.kl_warmup_steps:
-            self.misses_ += 1
+    def compare(self, record: dict[str, Any], module: nn.Module) -> None:
+        """Compare an epoch, after which `module` has the present weights, with the best one."""
+        if self.best is None or record["objective"] < self.best[0]["objective"] - self.tol:
+            self.best = record, _copy_of_weights(module)
+            self.misses = 0
+        elif record["step"] >= self.kl_warmup_steps:
+            self.misses += 1
 
     @property
     def is_over(self) -> bool:
         """Whether patience has run out."""
-        return self.misses_ >= self.patience
+        return self.misses >= self.patience
 
 
 @dataclass
@@ -238,6 +257,15 @@ class Training:
     keeps_interrupted : bool, default=True
         Whether an interrupt from the keyboard ends training with a warning instead of an error.
 
+    counts_start : bool, default=False
+        Whether the start is recorded and compared like an epoch, as epoch 0.
+
+    epoch_steps : int, default=100
+        Gradient steps between two evaluations.
+    n_decays : int, default=0
+        How often training goes on from the best weights at a fifth of the rate when patience has
+        run out, before it stops.
+
     Attributes
     ----------
     best_epoch : int
@@ -266,6 +294,9 @@ class Training:
     on_epoch_begin: Callable[[], None] = lambda: None
     on_epoch: Callable[[list[dict[str, Any]]], bool] = lambda history: False
     keeps_interrupted: bool = True
+    counts_start: bool = False
+    epoch_steps: int = EPOCH_STEPS
+    n_decays: int = 0
     best_epoch: int = 0
 
     @property
@@ -304,21 +335,35 @@ class Training:
             If interrupted before the end of the first epoch.
         """
         net = self._prepare()
-        stopper = dict(net.callbacks_).get("best_epoch")
+        stopper = None
+        if self.patience is not None:
+            stopper = BestEpoch(self.patience, self.tol, self.kl_warmup_steps)
         batches = permuted_batches(self.X, self.rows, self.batch_size, self._batch_order)
-        n_before = len(self.history)
         net.notify("on_train_begin")
-        weights = None
+        if self.counts_start:
+            net.record_start()
+            self.history.append(_record(net))
+            if stopper:
+                stopper.on_epoch_end(net)
+        n_before = len(self.history)
+        weights, n_decays = None, self.n_decays
         try:
             while net.step_ < self.last_step:
-                weights = {name: value.clone() for name, value in self.module.state_dict().items()}
+                weights = _copy_of_weights(self.module)
                 self.on_epoch_begin()
                 net.fit_loop(batches, epochs=1)
                 self.history.append(_record(net))
+                if stopper:
+                    stopper.compare(self.history[-1], self.module)
                 # One process that is told to stop stops all of them.
                 stop = float(self.on_epoch(self.history))
-                if mean_over_processes(stop, self.device) > 0 or (stopper and stopper.is_over):
+                if mean_over_processes(stop, self.device) > 0:
                     break
+                if stopper and stopper.is_over:
+                    if n_decays == 0:
+                        break
+                    n_decays -= 1
+                    self._decay(net, stopper)
             self.state = self._export_state(net)
         except (FloatingPointError, KeyboardInterrupt) as error:
             is_interrupt = isinstance(error, KeyboardInterrupt)
@@ -336,10 +381,18 @@ class Training:
             self.state = None  # a NaN in the averages of Adam would stay in them
             self._warn(is_interrupt, len(self.history) - n_before)
         net.notify("on_train_end")
-        self.best_epoch = self.history[-1]["epoch"]
-        if stopper:
-            self.module.load_state_dict(stopper.weights_)
-            self.best_epoch = stopper.epoch_
+        best = self.history[-1]
+        if stopper and stopper.best:
+            best, weights = stopper.best
+            self.module.load_state_dict(weights)
+        self.best_epoch = best["epoch"]
+
+    def _decay(self, net, stopper):
+        """Go on from the best weights at a lower rate."""
+        self.module.load_state_dict(stopper.weights_)
+        stopper.misses_ = 0
+        for group in net.optimizer_.param_groups:
+            group["lr"] /= DECAY
 
     def _warn(self, is_interrupt, n_epochs):
         if is_interrupt:
@@ -390,7 +443,6 @@ class Training:
             self.fast_step = FastStep(
                 module, loss, self.n_components, self.generator, is_mlp=self.is_mlp
             )
-        stopper = BestEpoch(self.patience, self.tol) if self.patience is not None else None
         net = VAENet(
             module,
             loss,
@@ -399,7 +451,6 @@ class Training:
             optimizer__fused=self.device.type in ("cpu", "cuda"),
             lr=self.learning_rate,
             device=self.device,
-            callbacks=[("best_epoch", stopper)] if stopper else [],
             verbose=int(self.verbose),
         ).initialize()
         self._import_state(net, discriminator)
@@ -413,7 +464,7 @@ class Training:
     def _is_drawing(self, loss) -> bool:
         """Try out whether networks of the user draw random numbers, as dropout does."""
         module = self.module
-        before = {name: value.clone() for name, value in module.state_dict().items()}
+        before = _copy_of_weights(module)
         x = torch.from_numpy(self.X[self.rows[:PROBE_ROWS]]).to(self.device)
         with torch.no_grad(), LocalDraws(self.seed) as draws:
             for training in (True, False):
@@ -443,6 +494,10 @@ class Training:
             discriminator.import_state(
                 {k.removeprefix(prefix): v for k, v in self.state.items() if k.startswith(prefix)}
             )
+
+
+def _copy_of_weights(module: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in module.state_dict().items()}
 
 
 def _record(net: VAENet) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import torch
 from passive_pruner._common._rows import Rows
 from passive_pruner.vae._network import VAE
 from passive_pruner.vae._objective import kl_per_variable
+from passive_pruner.vae._random import LocalDraws
 
 # The search starts from this width, or from the number of columns if that is smaller.
 START_WIDTH = 64
@@ -75,7 +76,7 @@ def find_width(
     steps_left = max_steps
     while True:
         network, n_steps = train(width, steps_left)
-        n_informative = int(torch.sum(_divergences(network, x) > INFORMATION))
+        n_informative = int(torch.sum(_divergences(network, x, seed) > INFORMATION))
         steps_left -= n_steps
         if n_informative < width or width == n_features or steps_left < n_steps:
             return max(n_informative, 1)
@@ -83,6 +84,7 @@ def find_width(
 
 
 @torch.no_grad()
-def _divergences(network, x):
+def _divergences(network, x, seed):
     device = next(network.parameters()).device
-    return kl_per_variable(*network.eval().encode(x.to(device))).mean(dim=0)
+    with LocalDraws(seed):  # networks of the user may draw even in evaluation mode
+        return kl_per_variable(*network.eval().encode(x.to(device))).mean(dim=0)

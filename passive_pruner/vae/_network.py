@@ -228,9 +228,11 @@ class Blueprint:
         )
         z_kept = torch.zeros_like(z)
         z_kept[:, keep] = z[:, keep]
-        x = network.mean(z)
-        pairs = [(a[:, keep], b) for a, b in zip(network.encode(x), small.encode(x), strict=True)]
-        pairs.append((network.decoder(z_kept), small.decoder(z[:, keep])))
+        with LocalDraws(0):  # networks of the user may draw even in evaluation mode
+            x = network.mean(z)
+            codes = zip(network.encode(x), small.encode(x), strict=True)
+            pairs = [(of_all[:, keep], of_kept) for of_all, of_kept in codes]
+            pairs.append((network.decoder(z_kept), small.decoder(z[:, keep])))
         if not all(_are_close(*pair) for pair in pairs):
             raise ValueError(self._not_linear("the pruned network gives other outputs"))
 

@@ -120,14 +120,16 @@ class Objective(Component, ABC):
         ValueError
             If a parameter is outside its documented range.
         TypeError
-            If :meth:`regularizer` takes the posterior as several arguments.
+            If :meth:`regularizer` or :meth:`parts` takes the posterior as several arguments.
         """
-        if "log_variance" in signature(self.regularizer).parameters:
-            raise TypeError(
-                f"{type(self).__name__}.regularizer takes mean and log_variance, but is called as "
-                "regularizer(codes, step=step), with a named tuple of mean, log_variance, sample "
-                "and discriminator_logits."
-            )
+        for method in (self.regularizer, self.parts):
+            if "log_variance" in signature(method).parameters:
+                name = method.__name__
+                raise TypeError(
+                    f"{type(self).__name__}.{name} takes mean and log_variance, but is called as "
+                    f"{name}(codes, step=step), with a named tuple of mean, log_variance, sample "
+                    "and discriminator_logits."
+                )
         return super().validated()
 
     @abstractmethod

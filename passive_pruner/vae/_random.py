@@ -46,8 +46,9 @@ class LocalDraws(TorchDispatchMode):
     modules of users and in :mod:`torch.distributions` too, is handed a generator that belongs to
     the context. A dispatch mode acts in its own thread only.
 
-    Tensors that are made without a dtype are float32, whatever torch's default is: layers that
-    are made here start from the same numbers everywhere.
+    Functions such as :func:`torch.empty` and :func:`torch.full` make float32 where no dtype is
+    given, whatever torch's default is: layers that are made here start from the same numbers
+    everywhere. What is made from Python's numbers, as by :func:`torch.tensor`, has the default.
 
     Fused kernels of accelerators that draw and take no generator, such as attention with dropout,
     go on drawing from the global ones.
@@ -77,7 +78,10 @@ class LocalDraws(TorchDispatchMode):
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = dict(kwargs or {})
-        if func in _OF_DEFAULT_DTYPE and kwargs.get("dtype") is None:
+        is_of_default = func in _OF_DEFAULT_DTYPE or (
+            func is aten.full.default and isinstance(args[1], float)
+        )
+        if is_of_default and kwargs.get("dtype") is None:
             kwargs["dtype"] = torch.float32
         if torch.Tag.nondeterministic_seeded not in func.tags:
             return func(*args, **kwargs)
