@@ -15,7 +15,6 @@ from passive_pruner._common._validation import all_or_nothing
 from passive_pruner._common._warnings import warn_user
 from passive_pruner._trained import TrainedVAE
 from passive_pruner.exceptions import FirstBatchWarning
-from passive_pruner.training._training import EPOCH_STEPS
 from passive_pruner.vae import MLP, Architecture, BetaVAE, Gaussian, Likelihood, Objective
 from passive_pruner.vae._likelihoods import LIKELIHOODS
 
@@ -47,6 +46,12 @@ class VAEEncoder(TrainedVAE):
         "continuous_bernoulli", "gaussian", "negative_binomial" and "poisson".
     architecture : Architecture or None, default=None
         Encoder and decoder networks; None is ``MLP()``, two hidden layers of 256 ReLU units.
+    init : {"random", "factor_analysis"}, default="random"
+        Where training starts. "factor_analysis" fits a factor analysis to the training rows, in
+        one pass over them, and starts as that model; variables for which the data shows no factor
+        start passive. The start is epoch 0 of `history_`, so with early stopping the model never
+        is worse on the held-out rows. It needs a Gaussian likelihood, None being
+        ``Gaussian("per_feature")``, an MLP with `linear_path`, which None is, and no missing cells.
     output : {"mean", "sampled"}, default="mean"
         What :meth:`transform` returns: the mean representation, or the sampled representation,
         one draw from the posterior of each row.
@@ -66,7 +71,9 @@ class VAEEncoder(TrainedVAE):
     kl_warmup_steps : int, default=0
         Gradient steps over which the weight of the regulariser grows from 0 to 1, counted like
         `n_steps_`. Variables that would collapse before the decoder can read them stay in use.
-        What `history_` records has full weight throughout; early stopping begins after them.
+        What the likelihood itself learns, such as its variance, stays at its start meanwhile: it
+        would adapt to errors that full weight does not allow. What `history_` records has full
+        weight throughout; the patience of early stopping begins after the warm-up.
     early_stopping : bool, default=True
         Whether to hold out rows, stop when the objective on them no longer improves, and restore
         the best weights. With the default objective this is the validation ELBO. Schedules of an
@@ -75,17 +82,20 @@ class VAEEncoder(TrainedVAE):
         Share of the rows that early stopping holds out; at least 1 and at most 1024 rows.
     n_iter_no_change : int, default=5
         Epochs of 100 gradient steps without an improvement by more than `tol` after which
-        training stops.
+        training stops. Under ``init="factor_analysis"`` epochs have 25 steps, and training first
+        goes on from the best weights twice, each time at a fifth of the rate.
     tol : float, default=0.001
         Improvement that counts, in nats per row.
     warm_start : bool, default=False
-        Whether :meth:`fit` continues from the weights of the last fit.
+        Whether :meth:`fit` continues from the weights of the last fit. What the network is made
+        from cannot change then: `n_components`, `likelihood`, `architecture`, `allow_missing`.
     device : str, default="auto"
         Where the network runs: "cpu", "cuda", "cuda:1", "mps", or "auto" for the accelerator
         that is present. A fitted model whose device is missing is used on the CPU.
     random_state : int, RandomState instance or None, default=None
         Seed of weights, batches, noise and the held-out rows; also of the draws of
-        ``output="sampled"`` and :meth:`sample`. The global generators are left alone.
+        ``output="sampled"`` and :meth:`sample`. The same int gives the same model in any thread
+        or process. The global generators are left alone.
     verbose : int, default=0
         Whether to print one line per epoch: what `history_` records, the seconds since training
         began, and the ETA if early stopping does not end training sooner.
@@ -95,11 +105,19 @@ class VAEEncoder(TrainedVAE):
     weights_ : dict of str to ndarray
         Parameters of the fitted network, by their name in its torch state dict.
     history_ : list of dict
-        One record per epoch of 100 gradient steps, measured on the held-out rows (without early
-        stopping on up to 1024 training rows): "elbo", "reconstruction", "kl", "regularizer" and
-        "objective" in nats per row, "n_active", the number of variables whose mean has a variance
-        above 0.1, and per variable "variance_of_mean" and "mean_of_variance"; the parts of the
-        objective, such as "total_correlation"; and "epoch", "step" and "seconds".
+        One record per epoch of 100 gradient steps, or 25 under ``init="factor_analysis"``,
+        measured on the held-out rows (without early stopping on up to 1024 training rows):
+        "elbo", "reconstruction", "kl", "regularizer" and "objective" in nats per row, "n_active",
+        the number of variables whose mean has a variance above 0.1, and per variable
+        "variance_of_mean" and "mean_of_variance"; the parts of the objective, such as
+        "total_correlation"; and "epoch", "step" and "seconds". Epochs and steps count on through
+        warm starts and :meth:`partial_fit`.
+    best_epoch_ : int
+        The "epoch" of the record that belongs to `weights_`: with early stopping that of the
+        lowest objective, else the last.
+    training_state_ : dict of str to ndarray
+        Averages of Adam, and the discriminator of an objective that has one, from which the next
+        :meth:`partial_fit` goes on; only after :meth:`partial_fit`.
     n_iter_ : int
         Number of epochs.
     n_steps_ : int
@@ -114,7 +132,15 @@ class VAEEncoder(TrainedVAE):
     feature_shape_ : tuple of int
         Shape of one example: ``(n_features_in_,)``, or that of the images given to :meth:`fit`.
     is_bytes_ : bool
-        Whether the encoder was fitted on images of bytes (uint8), which are divided by 255.
+        Whether the encoder was fitted on images of bytes (uint8). Bytes and floats of images are
+        not taken for each other.
+    byte_divisor_ : float
+        What bytes are divided by: 255, or 1 where all bytes of the training data were 0 or 1.
+    origin_ : ndarray of shape (n_features_in_,), float64
+        What is subtracted from every column before it becomes float32: its mean where float32
+        could not tell its values apart, as in a time stamp, and 0 elsewhere.
+    allow_missing_ : bool
+        The `allow_missing` of the fit.
     n_features_in_ : int
         Number of columns of the training data, or of values per image.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -127,7 +153,14 @@ class VAEEncoder(TrainedVAE):
     DivergenceWarning
         If the objective stops being finite; the last finite weights are kept.
     TrainingInterruptedWarning
-        If :meth:`fit` is interrupted from the keyboard after its first epoch.
+        If :meth:`fit` is interrupted from the keyboard after its first epoch; the weights of the
+        last finished epoch are kept, or with early stopping those of the best.
+    ScheduleWarning
+        If the warm-up or a schedule of the objective takes more steps than training may take.
+    FirstBatchWarning
+        If the first call of :meth:`partial_fit` has fewer than 10 rows.
+    PrecisionWarning
+        If float32 cannot tell the values of a column apart and its likelihood has a fixed origin.
 
     See Also
     --------
@@ -135,8 +168,15 @@ class VAEEncoder(TrainedVAE):
 
     Notes
     -----
-    The network is not kept: it is rebuilt from `weights_` when needed, so pickles, copies and
-    hashes hold arrays only.
+    The network is rebuilt from `weights_` when needed, so pickles, copies and hashes hold arrays
+    only. These arrays are read-only; give `weights_` other arrays to change them.
+
+    Networks of the user (:class:`~passive_pruner.vae.FromFactory`) may draw random numbers, as
+    dropout does: they come from `random_state` too. In evaluation they draw the same every time.
+
+    ``init="factor_analysis"`` starts from what correlations show. Structure that is in no
+    correlation, such as that of a circle in the columns cos(kt) and sin(kt), may then be missed:
+    compare the :meth:`score` with that of a random start where columns hardly correlate.
 
     A read-only memory map (``numpy.load(..., mmap_mode="r")``) of float32 is trained from without
     a copy.
@@ -150,6 +190,8 @@ class VAEEncoder(TrainedVAE):
     References
     ----------
     Kingma and Welling (2014), "Auto-Encoding Variational Bayes", arXiv 1312.6114.
+    Lucas, Tucker, Grosse and Norouzi (2019), "Don't Blame the ELBO! A Linear VAE Perspective on
+    Posterior Collapse", NeurIPS, arXiv 1911.02469.
     Bonheme and Grzes (2023), "Be More Active! Understanding the Differences between Mean and
     Sampled Representations of Variational Autoencoders", JMLR 24, arXiv 2109.12679.
 
@@ -176,6 +218,7 @@ class VAEEncoder(TrainedVAE):
         "objective": [Objective, None],
         "likelihood": [Likelihood, StrOptions(set(LIKELIHOODS)), None],
         "architecture": [Architecture, None],
+        "init": [StrOptions({"random", "factor_analysis"})],
         "output": [StrOptions({"mean", "sampled"})],
         "add_variance": ["boolean"],
         "allow_missing": ["boolean"],
@@ -200,6 +243,7 @@ class VAEEncoder(TrainedVAE):
         objective=None,
         likelihood=None,
         architecture=None,
+        init="random",
         output="mean",
         add_variance=False,
         allow_missing=False,
@@ -220,6 +264,7 @@ class VAEEncoder(TrainedVAE):
         self.objective = objective
         self.likelihood = likelihood
         self.architecture = architecture
+        self.init = init
         self.output = output
         self.add_variance = add_variance
         self.allow_missing = allow_missing
@@ -296,7 +341,7 @@ class VAEEncoder(TrainedVAE):
             If `X` is not finite, numeric and two-dimensional, if the likelihood gives some of
             its values no density, or if training diverges in its first epoch.
         """
-        n_epochs = -(-self.max_steps // EPOCH_STEPS)
+        n_epochs = -(-self.max_steps // self._epoch_steps())
         with fit_task(self, X, y, n_epochs=n_epochs) as task, all_or_nothing(self):
             continued = self.warm_start and hasattr(self, "weights_")
             first, others = first_and_others(X) if is_dask(X) else (X, [])

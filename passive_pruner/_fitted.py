@@ -271,7 +271,8 @@ class FittedVAE(BaseEncoder):
         Raises
         ------
         ValueError
-            If `keep` is neither or keeps nothing, or if the network cannot be cut.
+            If `keep` is neither a mask nor distinct numbers of variables, if it keeps none, or if
+            the network cannot be cut.
 
         Examples
         --------
@@ -456,6 +457,7 @@ class FittedVAE(BaseEncoder):
         if "weights_" in vars(self):
             self._freeze()
             # What encoders that were saved by earlier versions lack.
+            vars(self).setdefault("init", "random")
             vars(self).setdefault("allow_missing_", self.allow_missing)
             vars(self).setdefault("byte_divisor_", 255.0 if self.is_bytes_ else 1.0)
             vars(self).setdefault("origin_", np.zeros(self.n_features_in_))

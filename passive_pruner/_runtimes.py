@@ -193,7 +193,7 @@ def unchanged_files(encode, digest: str | None) -> list[Path]:
 
 
 def open_model(encode, device: str, *, or_cpu: bool):
-    """Make ready what `encode` is: something whose `running(outputs)` gives a function.
+    """Open a model of any kind; its `running(outputs)` is a context that gives the function.
 
     Parameters
     ----------
@@ -229,7 +229,7 @@ class PlainFunction:
 
 
 class TorchModel:
-    """A torch module that nobody else uses, or a method of one, on one device."""
+    """The copy of a torch module that belongs to an encoder, or a method of it, on one device."""
 
     def __init__(self, function: Callable, device: str, *, or_cpu: bool):
         import torch

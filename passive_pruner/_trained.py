@@ -1,4 +1,4 @@
-"""How the network of a VAEEncoder comes to be: from components and data to fitted weights."""
+"""Training of a VAEEncoder: from components and data to fitted weights."""
 
 import numpy as np
 
@@ -9,9 +9,10 @@ from passive_pruner.exceptions import CollapseWarning, PrecisionWarning, Schedul
 from passive_pruner.regime import LatentMoments
 from passive_pruner.regime import variance as variance_criterion
 from passive_pruner.training._distributed import n_processes
-from passive_pruner.training._training import Training
+from passive_pruner.training._start import start_at_factor_analysis
+from passive_pruner.training._training import EPOCH_STEPS, Training
 from passive_pruner.training._width import find_width
-from passive_pruner.vae import MLP, BetaVAE
+from passive_pruner.vae import MLP, BetaVAE, Gaussian
 from passive_pruner.vae._likelihoods import LIKELIHOODS
 from passive_pruner.vae._network import resolve_device
 from passive_pruner.vae._random import plain_torch
@@ -22,14 +23,14 @@ MAX_STATISTICS_ROWS = 2048
 
 
 class TrainedVAE(FittedVAE):
-    """Base class of :class:`VAEEncoder`: what `fit` and `partial_fit` are made of."""
+    """Base class of :class:`VAEEncoder`: the steps that `fit` and `partial_fit` share."""
 
     def _settle(self, *, continued):
         """Take over the components, or refuse what cannot change, and return the seed."""
         if continued:
             self._refuse_changes()
         else:
-            self.architecture_ = (self.architecture or MLP()).validated()
+            self.architecture_ = self._new_architecture()
             self.allow_missing_ = self.allow_missing
             for name in ("variable_numbers_", "training_state_"):
                 vars(self).pop(name, None)  # of an encoder that was pruned, or of earlier passes
@@ -39,7 +40,7 @@ class TrainedVAE(FittedVAE):
 
     def _refuse_changes(self):
         """Name a parameter that a fitted network cannot follow."""
-        architecture = (self.architecture or MLP()).validated()
+        architecture = self._new_architecture()
         names = getattr(self, "feature_names_in_", None)
         likelihood = self._new_likelihood().resolve(self.n_features_in_, names)
         changed = {
@@ -56,11 +57,33 @@ class TrainedVAE(FittedVAE):
                 "warm_start=False."
             )
 
+    def _new_architecture(self):
+        default = MLP(linear_path=self.init == "factor_analysis")
+        return (default if self.architecture is None else self.architecture).validated()
+
     def _new_likelihood(self):
-        likelihood = "gaussian" if self.likelihood is None else self.likelihood
-        if isinstance(likelihood, str):
-            likelihood = LIKELIHOODS[likelihood]()
+        likelihood = self.likelihood
+        if likelihood is None and self.init == "factor_analysis":
+            likelihood = Gaussian("per_feature")
+        elif likelihood is None or isinstance(likelihood, str):
+            likelihood = LIKELIHOODS[likelihood or "gaussian"]()
         return likelihood.validated()
+
+    def _check_start(self):
+        """Refuse what has no factor analysis to start from."""
+        if self.init == "random":
+            return
+        wrong = {
+            "likelihood": type(self.likelihood_) is not Gaussian,
+            "architecture": not getattr(self.architecture_, "linear_path", False),
+            "allow_missing": self.allow_missing_,
+        }
+        for name in (name for name, is_wrong in wrong.items() if is_wrong):
+            raise ValueError(
+                f"init='factor_analysis' takes a Gaussian likelihood, an MLP with linear_path=True "
+                f"and no missing cells, got {name}={getattr(self, f'{name}_')!r}. Change it, or "
+                "choose init='random'."
+            )
 
     def _table(self, X, *, reset, **kwargs):
         """Read training data, learn its units if `reset`, and look at every row once."""
@@ -70,6 +93,7 @@ class TrainedVAE(FittedVAE):
             self.feature_shape_ = shape[1:] if len(shape) > 2 else (self.n_features_in_,)
             names = getattr(self, "feature_names_in_", None)
             self.likelihood_ = self._new_likelihood().resolve(self.n_features_in_, names)
+            self._check_start()
             table = self._centred(table)
         for chunk, rows in table.chunks():
             if (np.abs(rows) > LARGEST_VALUE).any():
@@ -112,7 +136,7 @@ class TrainedVAE(FittedVAE):
 
         def train(width, n_steps):
             self.n_components_ = width
-            network = self._new_network(table, seed)
+            network = self._new_network(table, rows, eval_rows, seed)
             training = self._training(network, table, rows, eval_rows, seed, n_steps=n_steps)
             # Half a search is no search: an interrupted one ends the fit.
             training.keeps_interrupted = False
@@ -124,12 +148,22 @@ class TrainedVAE(FittedVAE):
                 train, table, self.n_features_in_, max_steps=self.max_steps, seed=seed
             )
 
-    def _new_network(self, table, seed):
+    def _new_network(self, table, rows, eval_rows, seed):
         statistics = table.draw(MAX_STATISTICS_ROWS, np.random.default_rng(seed))
-        return self._blueprint().build(statistics[:], seed)
+        network = self._blueprint().build(statistics[:], seed)
+        if self.init == "factor_analysis":
+            beta = self.objective_.beta if type(self.objective_) is BetaVAE else 1.0
+            held_out = np.setdiff1d(eval_rows, rows)
+            start_at_factor_analysis(network, table, rows, held_out, beta)
+        return network
+
+    def _epoch_steps(self):
+        # A start that is a good model already is left in small steps, with many looks.
+        return EPOCH_STEPS // 4 if self.init == "factor_analysis" else EPOCH_STEPS
 
     def _training(self, network, table, rows, eval_rows, seed, *, n_steps, **kwargs):
         """Prepare a run of training with the parameters of the encoder."""
+        is_fitted = self.init == "factor_analysis" and not kwargs.get("first_step")
         return Training(
             network,
             self.objective_,
@@ -145,6 +179,9 @@ class TrainedVAE(FittedVAE):
             seed=seed,
             is_mlp=type(self.architecture_) is MLP,
             is_own=self._blueprint().is_own,
+            epoch_steps=self._epoch_steps(),
+            n_decays=2 if is_fitted else 0,
+            counts_start=is_fitted,
             **{"patience": self.n_iter_no_change if self.early_stopping else None, **kwargs},
         )
 
@@ -159,7 +196,7 @@ class TrainedVAE(FittedVAE):
                 lambda: {
                     "weights_": network.weights(),
                     "history_": list(history),
-                    "n_iter_": len(history),
+                    "n_iter_": history[-1]["epoch"],
                     "n_steps_": history[-1]["step"],
                     "best_epoch_": history[-1]["epoch"],
                 }
@@ -169,7 +206,7 @@ class TrainedVAE(FittedVAE):
             if continued:
                 network = self._blueprint().load(self.weights_)
             else:
-                network = self._new_network(table, seed)
+                network = self._new_network(table, rows, eval_rows, seed)
             training = self._training(
                 network,
                 table,
@@ -191,7 +228,7 @@ class TrainedVAE(FittedVAE):
         self.weights_ = network.weights()
         self._freeze()
         self.history_ = training.history
-        self.n_iter_ = len(self.history_)
+        self.n_iter_ = self.history_[-1]["epoch"]
         self.n_steps_ = self.history_[-1]["step"]
         self.best_epoch_ = training.best_epoch
         vars(self).pop("training_state_", None)

@@ -27,16 +27,21 @@ def test_encoder_passes_scikit_learn_checks(estimator, check):
     check(estimator)
 
 
-def encode_two(X):
+class EncodeTwo:
     """Two variables made of the first column, elementwise: the same for a row in any batch."""
-    x = X[:, :1]
-    return np.hstack([x, 0.1 * x]), np.hstack([-np.abs(x), -0.01 * np.abs(x)])
+
+    def __call__(self, X):
+        x = X[:, :1]
+        return np.hstack([x, 0.1 * x]), np.hstack([-np.abs(x), -0.01 * np.abs(x)])
+
+    def __repr__(self):  # of a function it holds an address, which processes do not share
+        return "EncodeTwo()"
 
 
 @parametrize_with_checks(
     [
-        PretrainedEncoder(encode_two),
-        PretrainedEncoder(encode_two, output="sampled", add_variance=True, batch_size=3),
+        PretrainedEncoder(EncodeTwo()),
+        PretrainedEncoder(EncodeTwo(), output="sampled", add_variance=True, batch_size=3),
     ]
 )
 def test_pretrained_encoder_passes_scikit_learn_checks(estimator, check):

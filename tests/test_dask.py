@@ -152,6 +152,18 @@ def test_names_and_output_settings_do_not_load_the_data(cancer):
     assert list(pipe[0].inverse_transform(pipe[0].transform(frame)).columns) == list(frame.columns)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_a_row_has_one_draw_in_any_blocks_and_in_memory(cancer, seed):
+    X, _ = cancer
+    encoder = small_encoder(output="sampled", max_steps=5, random_state=seed).fit(X)
+    in_memory = encoder.transform(X)
+    assert len(np.unique(in_memory, axis=0)) == len(X)
+    for size in (100, 200):
+        draws = encoder.transform(da.from_array(X, chunks=(size, -1)))
+        np.testing.assert_allclose(draws.compute(), in_memory, atol=1e-5)
+        np.testing.assert_array_equal(draws.compute(), draws.compute())
+
+
 def test_a_row_has_the_same_draw_in_every_block_and_computation(cancer):
     """Only the further ones of several equal rows of a block have other draws in other blocks."""
     X, _ = cancer

@@ -112,6 +112,14 @@ def test_every_depth_and_activation(activation, sizes):
     assert_same_step(network(MLP(sizes, activation), Gaussian(), X), Loss(BetaVAE()), X)
 
 
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+@pytest.mark.parametrize("likelihood", LIKELIHOODS, ids=repr)
+def test_linear_paths(likelihood, activation):
+    X = table(likelihood)
+    architecture = MLP((5, 4), activation, linear_path=True)
+    assert_same_step(network(architecture, likelihood, X), Loss(BetaVAE()), X)
+
+
 def test_missing_cells():
     X = table(Gaussian())
     module = network(MLP((5,)), Gaussian(), X, allow_missing=True)

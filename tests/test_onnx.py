@@ -165,6 +165,15 @@ def test_the_dtype_of_codes_follows_the_input(output, fitted_encoder, cancer):
     assert_allclose(columns, model.transform(X), atol=1e-5)
 
 
+@pytest.mark.parametrize("add_variance", [False, True])
+def test_linear_paths(cancer, add_variance):
+    X, _ = cancer
+    architecture = MLP((16, 8), "tanh", linear_path=True)
+    encoder = small_encoder(architecture=architecture, add_variance=add_variance).fit(X)
+    (columns,) = session(encoder, X).run(None, {"X": X})
+    assert_allclose(columns, encoder.transform(X), atol=1e-5)
+
+
 def test_an_mlp_is_written_from_its_weights(fitted_encoder, cancer, monkeypatch):
     monkeypatch.delattr(torch.onnx, "export")
     session(fitted_encoder, cancer[0])

@@ -416,6 +416,10 @@ def test_the_command_of_the_explorer_runs_no_model_file(nested, digits, tmp_path
     skops.io.dump(model.fit(digits[0]), tmp_path / "model.skops")
     with pytest.raises(ValueError, match="would open and run the model file"):
         load_model(tmp_path / "model.skops")
+    encoder = PretrainedEncoder(str(path)).fit(digits[0]).set_params(encode=None)
+    skops.io.dump(encoder, tmp_path / "model.skops")
+    with pytest.raises(ValueError, match="would open and run the model file"):
+        load_model(tmp_path / "model.skops")
     model = make_pipeline(PretrainedEncoder(), PassiveVariableRemover(threshold=0))
     skops.io.dump(model.fit(-digits[0]), tmp_path / "model.skops")
     load_model(tmp_path / "model.skops")

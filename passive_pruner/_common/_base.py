@@ -1,4 +1,4 @@
-"""What every encoder shows to the user: codes, their names, their posterior."""
+"""Base class of the encoders: codes, their names, their posterior and its moments."""
 
 from abc import ABC, abstractmethod
 from functools import reduce

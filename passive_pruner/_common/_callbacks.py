@@ -78,7 +78,7 @@ def fit_task(estimator, X, y, *, n_epochs=0):
 
 
 def without_callbacks(estimator):
-    """Return an unfitted copy of an estimator whose fit is nobody's progress."""
+    """Return an unfitted copy of an estimator, without the callbacks that were set on it."""
     copy = clone(estimator)
     vars(copy).pop("_skl_callbacks", None)
     return copy

@@ -143,7 +143,7 @@ def _merge(moments):
 
 
 def _columns(X):
-    """Return what tells names and number of the columns without data."""
+    """Return what has the names and the number of the columns: of a DataFrame one without rows."""
     return getattr(X, "_meta", X) if hasattr(X, "columns") else X
 
 

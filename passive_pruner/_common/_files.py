@@ -6,7 +6,7 @@ from contextlib import suppress
 
 
 def write_whole(path, content: bytes) -> None:
-    """Write a file, which nobody sees before it is complete and on the disk.
+    """Write a file that appears under its name only when it is complete and on the disk.
 
     What was there stays until then, and stays if the disk is full. The new file has the mode that
     the umask gives.

@@ -5,12 +5,17 @@ from typing import Any
 
 import numpy as np
 from scipy.sparse import issparse
+from sklearn.utils import gen_batches
 
 from passive_pruner._common._validation import unmasked
 
 # Rows per chunk in which a table is read: the activations of a chunk stay in the cache of the
 # processor.
 CHUNK_ROWS = 1024
+# Rows that tell how large the values of a column are beside their spread.
+SAMPLE_ROWS = 1024
+# Columns of them that are read at a time.
+COLUMNS = 128
 
 
 class Rows:
@@ -86,30 +91,25 @@ class Rows:
         -------
         is_lost : ndarray of shape (n_columns,), bool
         mean : ndarray of shape (n_columns,), float64
-            Means of the columns, without NaN.
+            Means of the columns, without NaN, over at most 1024 rows that are drawn at random.
         """
-        n_columns = self.shape[1]
-        if self._X.dtype != np.float64:
-            return np.zeros(n_columns, dtype=bool), np.zeros(n_columns)
-        # The first number of a column: sums of what is left of the others lose no digits.
-        first = np.full(n_columns, np.nan)
-        largest, total, square, count = np.zeros((4, n_columns))
+        X = self._X
+        if X.dtype != np.float64:
+            return np.zeros(self.shape[1], dtype=bool), np.zeros(self.shape[1])
+        if len(self) > SAMPLE_ROWS:
+            X = X[_drawn(len(self), SAMPLE_ROWS, np.random.default_rng(0))]
+        mean, deviation, largest = np.empty((3, self.shape[1]))
         with np.errstate(over="ignore", invalid="ignore"):
-            for start in range(0, len(self), CHUNK_ROWS):
-                rows = self._X[start : start + CHUNK_ROWS]
-                rows = rows.toarray() if self._is_sparse else rows
-                if np.isnan(first).any():
-                    found = rows[np.argmax(~np.isnan(rows), axis=0), np.arange(n_columns)]
-                    first = np.where(np.isnan(first), found, first)
-                largest = np.fmax(largest, np.fmax.reduce(np.abs(rows), axis=0))
-                centred = rows - first
-                count += np.sum(~np.isnan(centred), axis=0)
-                total += np.nansum(centred, axis=0)
-                square += np.nansum(centred**2, axis=0)
-            shift = total / np.maximum(count, 1)
-            deviation = np.sqrt(np.maximum(square / np.maximum(count, 1) - shift**2, 0))
+            for columns in gen_batches(self.shape[1], COLUMNS):
+                values = X[:, columns].toarray() if self._is_sparse else X[:, columns]
+                n_present = np.maximum(np.sum(~np.isnan(values), axis=0), 1)
+                first = np.nan_to_num(values[0])
+                centre = first + np.nansum(values - first, axis=0) / n_present
+                square = np.nansum((values - centre) ** 2, axis=0)
+                mean[columns], deviation[columns] = centre, np.sqrt(square / n_present)
+                largest[columns] = np.fmax.reduce(np.abs(values), axis=0)
         is_lost = (deviation > 0) & (largest * 2.0**-24 > 1e-3 * deviation)
-        return is_lost, np.nan_to_num(first) + shift
+        return is_lost, mean
 
     def draw(self, n: int, rng: np.random.Generator) -> "Rows":
         """Return `n` rows that are drawn at random and stand for the table, in their order.
@@ -119,8 +119,7 @@ class Rows:
         """
         if len(self) <= n:
             return self
-        rows = np.sort(rng.choice(len(self), n, replace=False))
-        return Rows(self._X[rows], self._divisor, self._origin)
+        return Rows(self._X[_drawn(len(self), n, rng)], self._divisor, self._origin)
 
     def chunks(self, size: int = CHUNK_ROWS) -> Iterator[tuple[slice, np.ndarray]]:
         """Yield the whole table in order, as slices of at most `size` rows with their values."""
@@ -158,6 +157,10 @@ class BlockedRows(Rows):
             block = self if number == 0 else self._others[number - 1]()
             if block is not None:
                 yield block, rows if number == 0 else np.arange(len(block))
+
+
+def _drawn(n_rows: int, n: int, rng: np.random.Generator) -> np.ndarray:
+    return np.sort(rng.choice(n_rows, n, replace=False))
 
 
 def byte_divisor(X: np.ndarray) -> float:

@@ -1,4 +1,4 @@
-"""What the estimators write into files, and what they check when they come out of one."""
+"""State of estimators in files: the version that wrote it, packed weights, a checksum."""
 
 import inspect
 import warnings

@@ -1,4 +1,4 @@
-"""What the estimators share: validation whose errors name the fix, clean failure, seeds."""
+"""Validation whose errors name the fix, all-or-nothing fits, and seeds."""
 
 from contextlib import contextmanager
 

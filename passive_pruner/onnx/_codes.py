@@ -1,4 +1,4 @@
-"""What all converters do: read the inputs of a step and write its columns."""
+"""Converters of encoders and of the remover: read the inputs of a step, write its columns."""
 
 import math
 

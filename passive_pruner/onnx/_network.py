@@ -45,23 +45,33 @@ def _perceptron(graph, encoder, x, standardization):
     """Posterior by the encoder of an MLP, one Gemm per layer; two for the last, its halves."""
     weights, d = encoder.weights_, encoder.n_components_
     x = _encoder_inputs(graph, x, standardization, allow_missing=encoder.allow_missing_)
-    layers = [name for name in weights if name.startswith("encoder.") and name.endswith("weight")]
+    prefix = "encoder.perceptron." if encoder.architecture_.linear_path else "encoder."
+    layers = [name for name in weights if name.startswith(prefix) and name.endswith(".weight")]
     layers = [
         (weights[name], weights[name.removesuffix("weight") + "bias"])
-        for name in sorted(layers, key=lambda name: int(name.split(".")[1]))
+        for name in sorted(layers, key=lambda name: int(name.removeprefix(prefix).split(".")[0]))
     ]
 
     def linear(x, weight, bias):
         return graph.node("Gemm", x, graph.constant(weight), graph.constant(bias), transB=1)
 
     *hidden, (weight, bias) = layers
+    given = x
     for layer in hidden:
         x = _ACTIVATIONS[encoder.architecture_.activation](graph, linear(x, *layer))
-    mean = linear(x, weight[:d], bias[:d])
+
+    def half(rows):
+        values = linear(x, weight[rows], bias[rows])
+        if not encoder.architecture_.linear_path:
+            return values
+        beside = graph.constant(weights["encoder.linear.weight"][rows])
+        return graph.node("Gemm", given, beside, values, transB=1)
+
+    mean = half(slice(0, d))
     if not encoder.add_variance:
         return mean, None
     low, high = graph.constant(-LOG_VARIANCE_BOUND), graph.constant(LOG_VARIANCE_BOUND)
-    log_variance = graph.node("Clip", linear(x, weight[d:], bias[d:]), low, high)
+    log_variance = graph.node("Clip", half(slice(d, None)), low, high)
     return mean, graph.node("Exp", log_variance)
 
 

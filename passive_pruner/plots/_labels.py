@@ -1,4 +1,4 @@
-"""Names beside points: one for a crowd, and none over a point or another name."""
+"""Labels beside points: one per group of close points, never over a point or another label."""
 
 import numpy as np
 from scipy.cluster.hierarchy import linkage

@@ -20,6 +20,7 @@ import torch
 from torch import nn
 
 from passive_pruner.training._gradients import GRADIENTS
+from passive_pruner.vae._architectures import WithLinearPath
 from passive_pruner.vae._likelihoods._base import STRETCH
 from passive_pruner.vae._likelihoods._gaussian import LOG_FLOOR, GaussianModule
 from passive_pruner.vae._likelihoods._unit_interval import BernoulliModule
@@ -98,9 +99,10 @@ class FastStep:
             self.flat = _flatten(self.learned)
         complete, kind = not self.likelihood.missing, type(self.likelihood)
         self.is_bernoulli = complete and kind is BernoulliModule
-        self.is_gaussian = complete and kind is GaussianModule and len(self.likelihood.start) == 1
+        self.is_gaussian = complete and kind is GaussianModule
         if self.is_gaussian:
-            self.log_start = self.likelihood.start.item()
+            self.has_one_noise = len(self.likelihood.start) == 1
+            self.log_start = self.likelihood.start[0].item()
             self.squared_scale = self.likelihood.scale.square()
         self._buffers: dict[int, SimpleNamespace] = {}
 
@@ -171,6 +173,15 @@ class FastStep:
         # cell adds (ln v + s^2 (o - t)^2 / v) / 2, v being the variance of the likelihood. On the
         # CPU a number can be read from a tensor without waiting for anything.
         log_ratio, batch = self.likelihood.log_ratio, len(residual)
+        if not self.has_one_noise:
+            log_v_ratio = log_ratio.detach() * STRETCH
+            is_above = log_v_ratio >= LOG_FLOOR
+            log_v = self.likelihood.start + log_v_ratio.clamp_(min=LOG_FLOOR)
+            weight = self.squared_scale * torch.exp(-log_v)
+            torch.mul(residual, weight / batch, out=g_outputs)
+            squared = torch.mul(residual, g_outputs, out=residual).sum(dim=0)
+            _store_gradient(log_ratio, squared.neg_().add_(1).mul_(0.5 * STRETCH).mul_(is_above))
+            return
         log_v_ratio = STRETCH * log_ratio.item()
         v = math.exp(min(self.log_start + max(log_v_ratio, LOG_FLOOR), LARGEST_EXPONENT))
         torch.mul(residual, self.squared_scale, out=g_outputs).mul_(1 / (v * batch))
@@ -252,14 +263,17 @@ class _Network:
 
 
 class _Perceptron:
-    """The same for linear layers with activations between them, by hand.
+    """Passes through linear layers with activations between them, with derivatives by hand.
 
-    The parameters and their gradients stay where they are in memory.
+    The methods are those of :class:`_Network`. The parameters and their gradients stay where they
+    are in memory.
     """
 
-    def __init__(self, stack: nn.Sequential, batch: int, g_input: torch.Tensor | None):
-        layers = cast(list[nn.Linear], list(stack)[::2])
-        self.activations = [_IN_PLACE[type(layer)] for layer in list(stack)[1::2]]
+    def __init__(self, half: nn.Module, batch: int, g_input: torch.Tensor | None):
+        self.linear = half.linear if isinstance(half, WithLinearPath) else None
+        stack = list((half.perceptron if isinstance(half, WithLinearPath) else half).children())
+        layers = cast(list[nn.Linear], stack[::2])
+        self.activations = [_IN_PLACE[type(layer)] for layer in stack[1::2]]
         self.values = [_empty(batch, layer.out_features) for layer in layers]
         gradients = [torch.empty_like(value) for value in self.values]
         self.g_outputs = gradients[-1]
@@ -284,6 +298,8 @@ class _Perceptron:
             torch.addmm(bias, self.inputs[i], transposed, out=out)
             if i < last:
                 self.activations[i][0](out)
+        if self.linear is not None:
+            self.values[-1].addmm_(x, self.linear.weight.data.t())
         return self.values[-1]
 
     def backward(self) -> None:
@@ -296,11 +312,17 @@ class _Perceptron:
                 torch.mm(g, weight, out=g_input)
             if i:
                 self.activations[i - 1][1](g_input, self.inputs[i])
+        if self.linear is not None:
+            g_input = self.backward_operands[0][-1]
+            torch.mm(self.g_outputs.t(), self.inputs[0], out=self.linear.weight.grad)
+            if g_input is not None:
+                g_input.addmm_(self.g_outputs, self.linear.weight.data)
 
 
 def is_known(half: nn.Module) -> bool:
     """Whether the activations of a perceptron are among those that are differentiated here."""
-    return all(type(layer) in _IN_PLACE for layer in list(half.children())[1::2])
+    stack = half.perceptron if isinstance(half, WithLinearPath) else half
+    return all(type(layer) in _IN_PLACE for layer in list(stack.children())[1::2])
 
 
 def _empty(*shape: int) -> torch.Tensor:

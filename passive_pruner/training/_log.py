@@ -1,4 +1,4 @@
-"""What training prints when it is asked to."""
+"""Lines that training prints under ``verbose=1``."""
 
 import time
 

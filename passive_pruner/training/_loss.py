@@ -1,4 +1,4 @@
-"""What training minimises."""
+"""The loss: negative log-likelihood plus the weighted regulariser."""
 
 import torch
 from torch import nn

@@ -40,6 +40,8 @@ EPOCH_STEPS = 100
 # Variance of the mean above which a variable counts as active in the history: the default
 # threshold of PassiveVariableRemover.
 ACTIVITY_THRESHOLD = 0.1
+# What the learning rate is divided by on a plateau.
+DECAY = 5.0
 # Rows on which a network of the user is tried out.
 PROBE_ROWS = 64
 
@@ -61,6 +63,19 @@ class VAENet(NeuralNet):
         self.history.extend(self.training.history)
         self.step_ = self.training.first_step
         return self
+
+    def on_epoch_begin(self, net, dataset_train=None, dataset_valid=None, **kwargs):
+        """Give the epoch the number after that of the one before it."""
+        number = self.history[-1]["epoch"] + 1 if self.history else 1
+        super().on_epoch_begin(net, dataset_train, dataset_valid, **kwargs)
+        self.history.record("epoch", number)
+
+    def record_start(self):
+        """Record where training starts, as epoch 0."""
+        self.history.new_epoch()
+        start = {"epoch": 0, "dur": 0.0, "step": self.step_, **self.evaluate()}
+        for key, value in start.items():
+            self.history.record(key, value)
 
     def get_all_learnable_params(self):
         """Yield the parameters of the autoencoder, as one where their gradients come as one."""
@@ -88,7 +103,9 @@ class VAENet(NeuralNet):
         if not training:
             return
         self._set_training(True)
-        for x in islice(iterator, min(EPOCH_STEPS, self.training.last_step - self.step_)):
+        for x in islice(
+            iterator, min(self.training.epoch_steps, self.training.last_step - self.step_)
+        ):
             step_fn(x)
         self.history.record("step", self.step_)
         share_state(self.module_)  # what a forward pass counts, such as the means of batch norm
@@ -240,6 +257,15 @@ class Training:
     keeps_interrupted : bool, default=True
         Whether an interrupt from the keyboard ends training with a warning instead of an error.
 
+    counts_start : bool, default=False
+        Whether the start is recorded and compared like an epoch, as epoch 0.
+
+    epoch_steps : int, default=100
+        Gradient steps between two evaluations.
+    n_decays : int, default=0
+        How often training goes on from the best weights at a fifth of the rate when patience has
+        run out, before it stops.
+
     Attributes
     ----------
     best_epoch : int
@@ -268,6 +294,9 @@ class Training:
     on_epoch_begin: Callable[[], None] = lambda: None
     on_epoch: Callable[[list[dict[str, Any]]], bool] = lambda history: False
     keeps_interrupted: bool = True
+    counts_start: bool = False
+    epoch_steps: int = EPOCH_STEPS
+    n_decays: int = 0
     best_epoch: int = 0
 
     @property
@@ -310,9 +339,14 @@ class Training:
         if self.patience is not None:
             stopper = BestEpoch(self.patience, self.tol, self.kl_warmup_steps)
         batches = permuted_batches(self.X, self.rows, self.batch_size, self._batch_order)
-        n_before = len(self.history)
         net.notify("on_train_begin")
-        weights = None
+        if self.counts_start:
+            net.record_start()
+            self.history.append(_record(net))
+            if stopper:
+                stopper.on_epoch_end(net)
+        n_before = len(self.history)
+        weights, n_decays = None, self.n_decays
         try:
             while net.step_ < self.last_step:
                 weights = _copy_of_weights(self.module)
@@ -323,8 +357,13 @@ class Training:
                     stopper.compare(self.history[-1], self.module)
                 # One process that is told to stop stops all of them.
                 stop = float(self.on_epoch(self.history))
-                if mean_over_processes(stop, self.device) > 0 or (stopper and stopper.is_over):
+                if mean_over_processes(stop, self.device) > 0:
                     break
+                if stopper and stopper.is_over:
+                    if n_decays == 0:
+                        break
+                    n_decays -= 1
+                    self._decay(net, stopper)
             self.state = self._export_state(net)
         except (FloatingPointError, KeyboardInterrupt) as error:
             is_interrupt = isinstance(error, KeyboardInterrupt)
@@ -347,6 +386,13 @@ class Training:
             best, weights = stopper.best
             self.module.load_state_dict(weights)
         self.best_epoch = best["epoch"]
+
+    def _decay(self, net, stopper):
+        """Go on from the best weights at a lower rate."""
+        self.module.load_state_dict(stopper.weights_)
+        stopper.misses_ = 0
+        for group in net.optimizer_.param_groups:
+            group["lr"] /= DECAY
 
     def _warn(self, is_interrupt, n_epochs):
         if is_interrupt:

@@ -61,6 +61,10 @@ class MLP(Architecture):
     activation : {"elu", "gelu", "identity", "leaky_relu", "relu", "silu", "tanh"}, \
             default="relu"
         Activation after every hidden layer.
+    linear_path : bool, default=False
+        Whether a linear layer runs beside each perceptron and is added to its outputs. Such a
+        network is at least a linear model, and can start as one: see `init` of
+        :class:`~passive_pruner.VAEEncoder`.
 
     Examples
     --------
@@ -77,11 +81,13 @@ class MLP(Architecture):
     _parameter_constraints: ClassVar[dict] = {
         "hidden_layer_sizes": ["array-like"],
         "activation": [StrOptions(set(ACTIVATIONS))],
+        "linear_path": ["boolean"],
     }
 
-    def __init__(self, hidden_layer_sizes=(256, 256), activation="relu"):
+    def __init__(self, hidden_layer_sizes=(256, 256), activation="relu", linear_path=False):
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
+        self.linear_path = linear_path
 
     def build(self, n_inputs, n_components, n_outputs):
         hidden = _sizes(self, "hidden_layer_sizes")
@@ -94,7 +100,28 @@ class MLP(Architecture):
         layers = []
         for n_in, n_out in pairwise(sizes):
             layers += [nn.Linear(n_in, n_out), ACTIVATIONS[self.activation]()]
-        return nn.Sequential(*layers[:-1])
+        perceptron = nn.Sequential(*layers[:-1])
+        return WithLinearPath(perceptron, sizes[0], sizes[-1]) if self.linear_path else perceptron
+
+
+class WithLinearPath(nn.Module):
+    """A perceptron and, beside it, a linear layer without a bias; the sum of their outputs.
+
+    Parameters
+    ----------
+    perceptron : torch.nn.Sequential
+        Linear layers with activations between them.
+    n_in, n_out : int
+        Its numbers of inputs and outputs.
+    """
+
+    def __init__(self, perceptron: nn.Sequential, n_in: int, n_out: int):
+        super().__init__()
+        self.perceptron = perceptron
+        self.linear = nn.Linear(n_in, n_out, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.perceptron(x) + self.linear(x)
 
 
 class Conv(Architecture):

@@ -1,5 +1,6 @@
-"""What objectives, likelihoods and architectures have in common."""
+"""Base class of objectives, likelihoods and architectures."""
 
+from inspect import signature
 from typing import ClassVar
 
 import numpy as np
@@ -28,6 +29,12 @@ class Component(DocumentationLinkMixin, BaseEstimator):
         copy = clone(self)
         copy._validate_params()
         return copy
+
+    def __setstate__(self, state):
+        # What a component that was saved by an earlier version lacks is at its default.
+        for parameter in signature(type(self)).parameters.values():
+            state = {parameter.name: parameter.default, **state}
+        super().__setstate__(state)
 
     def equals(self, other) -> bool:
         """Whether `other` describes the same part: same class, equal parameters."""

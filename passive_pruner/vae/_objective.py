@@ -1,4 +1,4 @@
-"""What all objectives have in common: their base class, divergences and total correlations."""
+"""Base class of objectives, with the divergences and total correlations they share."""
 
 from abc import ABC, abstractmethod
 from inspect import signature

@@ -1,4 +1,4 @@
-"""What all likelihoods have in common."""
+"""Base classes of likelihoods and of their torch modules, and helpers for both."""
 
 from abc import ABCMeta, abstractmethod
 from collections.abc import Sequence

@@ -76,6 +76,10 @@ class Gaussian(Likelihood):
 
 
 class GaussianModule(LikelihoodModule):
+    location: torch.Tensor
+    scale: torch.Tensor
+    start: torch.Tensor
+
     def __init__(self, X: np.ndarray, variance: str | float, *, missing: bool):
         super().__init__(missing=missing)
         # The network sees standardised columns and predicts them: the model stays the same, but
@@ -98,6 +102,24 @@ class GaussianModule(LikelihoodModule):
 
     def standardization(self, n_features):
         return Standardization.of(n_features, location=self.location, scale=self.scale)
+
+    @property
+    def noise_kind(self) -> str:
+        """Whether the noise variance is "fixed", "shared" or one "per_feature"."""
+        if not self.log_ratio.requires_grad:
+            return "fixed"
+        return "shared" if len(self.start) == 1 else "per_feature"
+
+    @property
+    def noise_units(self) -> torch.Tensor:
+        """Units of standardised values in which their noise variance is exp(STRETCH log_ratio)."""
+        return self.scale * torch.exp(-0.5 * self.start)
+
+    @torch.no_grad()
+    def set_noise(self, ratio: np.ndarray) -> None:
+        """Set the noise variance, in the units of `noise_units`, per feature."""
+        ratio = ratio[: len(self.log_ratio)]
+        self.log_ratio.copy_(torch.from_numpy(np.log(ratio) / STRETCH))
 
     def variance(self):
         """Variance of the data given the code, per feature or one for all."""
