@@ -344,7 +344,7 @@ class Training:
             net.record_start()
             self.history.append(_record(net))
             if stopper:
-                stopper.on_epoch_end(net)
+                stopper.compare(self.history[-1], self.module)
         n_before = len(self.history)
         weights, n_decays = None, self.n_decays
         try:
@@ -389,8 +389,9 @@ class Training:
 
     def _decay(self, net, stopper):
         """Go on from the best weights at a lower rate."""
-        self.module.load_state_dict(stopper.weights_)
-        stopper.misses_ = 0
+        _, weights = stopper.best
+        self.module.load_state_dict(weights)
+        stopper.misses = 0
         for group in net.optimizer_.param_groups:
             group["lr"] /= DECAY
 
