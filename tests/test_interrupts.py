@@ -56,7 +56,7 @@ PLACES = {
     "evaluation": [(_training.VAENet, "evaluate"), (_training, "mean_over_processes")],
     "records": [
         (_training, "_record"),
-        (_training, "_copy_of_weights"),
+        (_training, "copy_of_weights"),
         (_training.BestEpoch, "compare"),
         (_training.VAENet, "notify"),
         (_training.VAENet, "fit_loop"),

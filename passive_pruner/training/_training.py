@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from skorch import NeuralNet
 from skorch.callbacks import EpochTimer
-from torch import nn
 
 from passive_pruner._common._rows import Rows
 from passive_pruner._common._warnings import warn_user
 from passive_pruner.exceptions import DivergenceWarning, TrainingInterruptedWarning
 from passive_pruner.training._batches import permuted_batches
+from passive_pruner.training._best_epoch import BestEpoch, copy_of_weights
 from passive_pruner.training._discriminator import Discriminator
 from passive_pruner.training._distributed import (
     agree_on_steps,
@@ -170,50 +170,6 @@ class VAENet(NeuralNet):
         }
 
 
-class BestEpoch:
-    """Remember the weights of the epoch with the lowest objective, and count the misses since.
-
-    Every epoch is compared, those of the warm-up of the regulariser too: all are measured at full
-    weight. Misses count from the end of the warm-up, until which training minimises something else
-    than what is measured.
-
-    Parameters
-    ----------
-    patience : int
-        Number of misses after which training is over.
-    tol : float
-        Improvement that is no miss, in nats.
-    kl_warmup_steps : int
-        Gradient steps of the warm-up.
-
-    Attributes
-    ----------
-    best : (dict, dict of str to Tensor) or None
-        Record and weights of the best epoch, which change together: an interrupt that comes in
-        between leaves those of the former one.
-    """
-
-    def __init__(self, patience: int, tol: float, kl_warmup_steps: int):
-        self.patience = patience
-        self.tol = tol
-        self.kl_warmup_steps = kl_warmup_steps
-        self.misses = 0
-        self.best: tuple[dict[str, Any], dict[str, torch.Tensor]] | None = None
-
-    def compare(self, record: dict[str, Any], module: nn.Module) -> None:
-        """Compare an epoch, after which `module` has the present weights, with the best one."""
-        if self.best is None or record["objective"] < self.best[0]["objective"] - self.tol:
-            self.best = record, _copy_of_weights(module)
-            self.misses = 0
-        elif record["step"] >= self.kl_warmup_steps:
-            self.misses += 1
-
-    @property
-    def is_over(self) -> bool:
-        """Whether patience has run out."""
-        return self.misses >= self.patience
-
-
 @dataclass
 class Training:
     """One run of training, which changes `module` in place; every random draw is from `seed`.
@@ -349,7 +305,7 @@ class Training:
         weights, n_decays = None, self.n_decays
         try:
             while net.step_ < self.last_step:
-                weights = _copy_of_weights(self.module)
+                weights = copy_of_weights(self.module)
                 self.on_epoch_begin()
                 net.fit_loop(batches, epochs=1)
                 self.history.append(_record(net))
@@ -465,7 +421,7 @@ class Training:
     def _is_drawing(self, loss) -> bool:
         """Try out whether networks of the user draw random numbers, as dropout does."""
         module = self.module
-        before = _copy_of_weights(module)
+        before = copy_of_weights(module)
         x = torch.from_numpy(self.X[self.rows[:PROBE_ROWS]]).to(self.device)
         with torch.no_grad(), LocalDraws(self.seed) as draws:
             for training in (True, False):
@@ -495,10 +451,6 @@ class Training:
             discriminator.import_state(
                 {k.removeprefix(prefix): v for k, v in self.state.items() if k.startswith(prefix)}
             )
-
-
-def _copy_of_weights(module: nn.Module) -> dict[str, torch.Tensor]:
-    return {name: value.clone() for name, value in module.state_dict().items()}
 
 
 def _record(net: VAENet) -> dict[str, Any]:
