@@ -51,4 +51,5 @@ class BestEpoch:
 
 
 def copy_of_weights(module: nn.Module) -> dict[str, torch.Tensor]:
+    """Copy what a module has in its state dict."""
     return {name: value.clone() for name, value in module.state_dict().items()}
