@@ -158,7 +158,8 @@ class VAEEncoder(TrainedVAE):
     ScheduleWarning
         If the warm-up or a schedule of the objective takes more steps than training may take.
     FirstBatchWarning
-        If the first call of :meth:`partial_fit` has fewer than 10 rows.
+        If the first call of :meth:`partial_fit` has fewer than 10 rows or the same in all, or if
+        rows that training goes on with are far from those that it began with.
     PrecisionWarning
         If float32 cannot tell the values of a column apart and its likelihood has a fixed origin.
 
@@ -399,11 +400,14 @@ class VAEEncoder(TrainedVAE):
             table = self._table(X, reset=not continued)
             if not continued:
                 self.n_components_ = self.n_components
-                if len(table) < MIN_FIRST_ROWS:
+                sample = table.draw(MAX_EVALUATION_ROWS, np.random.default_rng(seed))[:]
+                if len(table) < MIN_FIRST_ROWS or (sample == sample[0]).all():
+                    what = "equal rows" if len(table) >= MIN_FIRST_ROWS else "rows"
                     warn_user(
-                        f"The first call of partial_fit has {len(table)} rows, from which location "
-                        "and scale of every column are taken for good. Begin with at least "
-                        f"{MIN_FIRST_ROWS}, better some hundred, that are drawn from all data.",
+                        f"The first call of partial_fit has {len(table)} {what}, from which "
+                        "location and scale of every column are taken for good. Begin with at "
+                        f"least {MIN_FIRST_ROWS} rows, better some hundred, that are drawn from "
+                        "all data.",
                         FirstBatchWarning,
                     )
             rows = np.random.default_rng(seed).permutation(len(table))

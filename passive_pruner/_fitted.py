@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_array, check_is_fitted
 from passive_pruner._common._base import BaseEncoder
 from passive_pruner._common._draws import elbo_noise, row_keys
 from passive_pruner._common._rows import Rows, byte_divisor, flat_images
-from passive_pruner._common._state import pack_fitted, unpack_fitted
+from passive_pruner._common._state import pack_fitted, unpack_fitted, weights_checksum
 from passive_pruner._common._validation import plain_array, seed_from, validate_numeric
 from passive_pruner._common._weights import read_weights, write_weights
 from passive_pruner.vae._network import VAE, Blueprint, resolve_device, variable_numbers
@@ -140,6 +140,9 @@ class FittedVAE(BaseEncoder):
             if plain is not None:
                 return Rows(plain, origin=self.origin_ if self.origin_.any() else None)
         return self._read(X, reset=False)
+
+    def _noise_offset(self):
+        return weights_checksum(self.weights_)
 
     def _part(self, X, rows):
         return X.part(rows)
@@ -333,7 +336,7 @@ class FittedVAE(BaseEncoder):
         True
         """
         check_is_fitted(self)
-        write_weights(self.weights_, path)
+        write_weights(self.weights_, path, self.origin_)
 
     def load_weights(self, path):
         """Replace the weights by those of a safetensors file.
@@ -363,7 +366,8 @@ class FittedVAE(BaseEncoder):
             If the file is no complete safetensors file.
         """
         check_is_fitted(self)
-        self.weights_ = read_weights(path, self.weights_)
+        weights, origin = read_weights(path, self.weights_)
+        self.weights_, self.origin_ = weights, self.origin_ if origin is None else origin
         self._freeze()
         vars(self).pop("training_state_", None)  # that of other weights
         return self
@@ -400,13 +404,16 @@ class FittedVAE(BaseEncoder):
         if device.type == "mps":  # which has no float64
             device = torch.device("cpu")
         with plain_torch(grad=True):
-            network = copy.deepcopy(self._network()).to(device).double()
+            network = copy.deepcopy(self._network()).to(device)
+        # Networks of the user may make tensors of their own, which are float32.
+        dtype = torch.float64 if self._blueprint().is_own else torch.float32
+        network = network.to(dtype)
         elbo = np.empty(len(X))
         with self._running():
             for chunk, rows, x in _chunks(X, network):
                 self.likelihood_.check_data(rows)
                 noise = torch.from_numpy(elbo_noise(row_keys(rows), self.n_components_))
-                elbo[chunk] = network.elbo(x.double(), noise.to(device)).numpy(force=True)
+                elbo[chunk] = network.elbo(x.to(dtype), noise.to(device, dtype)).numpy(force=True)
                 if not _are_finite(elbo[chunk]):
                     self._raise_not_finite(rows, chunk.start)
         return elbo

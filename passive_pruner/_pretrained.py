@@ -95,6 +95,8 @@ class PretrainedEncoder(BaseEncoder):
     encode_ : callable, str, path or None
         What runs: a copy of a torch module on the CPU, and `encode` itself where that is anything
         else.
+    outputs_, second_output_ : tuple of two str or int or None, str
+        The parameters of the fit, which say how to read what `encode_` returns.
     file_digest_ : str or None
         SHA-256 of the model file, from which the encoder is known to be the same.
     n_components_ : int
@@ -215,10 +217,11 @@ class PretrainedEncoder(BaseEncoder):
                 X, _ = first_and_others(X)
             X = self._rows(X, reset=True)
             self._refuse_draws()
+            self.outputs_, self.second_output_ = self.outputs, self.second_output
             self._source, self.encode_ = self.encode, own_copy(self.encode)
             self.file_digest_ = file_digest(model_files(self.encode_))
             self._live = self._open(or_cpu=False)
-            with self._live.model.running(self.outputs) as encode:
+            with self._live.model.running(self.outputs_) as encode:
                 mean, second = self._encode_batch(encode, X[: self.batch_size])
             if self.second_output == "log_variance" and (
                 second.min() > 0 and second.mean() > _LARGEST_LOG_VARIANCE
@@ -271,7 +274,7 @@ class PretrainedEncoder(BaseEncoder):
         n = X.shape[0]
         # Even batches: a last batch of one row would lose its dimension in models that squeeze.
         bounds = np.linspace(0, n, -(-n // self.batch_size) + 1).astype(int)
-        with self._model().running(self.outputs) as encode:
+        with self._model().running(self.outputs_) as encode:
             for start, stop in pairwise(bounds):
                 rows = slice(start, stop)
                 mean[rows], second = self._encode_batch(encode, X[rows])
@@ -286,7 +289,7 @@ class PretrainedEncoder(BaseEncoder):
         batch = X.toarray() if issparse(X) else X
         # A copy, so that a model that works in place leaves the data alone.
         batch = batch.astype(np.float32, order="C").reshape(n, *self.feature_shape_)
-        mean, second = select(encode(batch), self.outputs)
+        mean, second = select(encode(batch), self.outputs_)
         fits = mean.ndim == 2 and len(mean) == n and d in (None, mean.shape[1]) and mean.size
         if not fits or mean.shape != second.shape:
             raise ValueError(
@@ -304,7 +307,7 @@ class PretrainedEncoder(BaseEncoder):
 
     def _variance(self, second):
         """Turn the second output into variances."""
-        if self.second_output == "variance":
+        if self.second_output_ == "variance":
             if second.min() < 0:
                 raise ValueError(
                     f"Variances must be positive, but encode returned {second.min():.3g}. If these "
@@ -350,6 +353,9 @@ class PretrainedEncoder(BaseEncoder):
     def __setstate__(self, state):
         state = {name: value for name, value in state.items() if name != _DIGEST}
         super().__setstate__(state)
+        if hasattr(self, "n_components_"):
+            vars(self).setdefault("outputs_", self.outputs)
+            vars(self).setdefault("second_output_", self.second_output)
         if hasattr(self, "n_components_") and not hasattr(self, "encode_"):
             self._source, self.encode_ = self.encode, own_copy(self.encode)
             vars(self).setdefault("file_digest_", None)

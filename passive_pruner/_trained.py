@@ -1,16 +1,22 @@
 """Training of a VAEEncoder: from components and data to fitted weights."""
 
 import numpy as np
+import torch
 
 from passive_pruner._common._validation import seed_from
 from passive_pruner._common._warnings import warn_user
 from passive_pruner._fitted import LARGEST_VALUE, FittedVAE
-from passive_pruner.exceptions import CollapseWarning, PrecisionWarning, ScheduleWarning
+from passive_pruner.exceptions import (
+    CollapseWarning,
+    FirstBatchWarning,
+    PrecisionWarning,
+    ScheduleWarning,
+)
 from passive_pruner.regime import LatentMoments
 from passive_pruner.regime import variance as variance_criterion
 from passive_pruner.training._distributed import n_processes
 from passive_pruner.training._start import start_at_factor_analysis
-from passive_pruner.training._training import EPOCH_STEPS, Training
+from passive_pruner.training._training import EPOCH_STEPS, PROBE_ROWS, Training
 from passive_pruner.training._width import find_width
 from passive_pruner.vae import MLP, BetaVAE, Gaussian
 from passive_pruner.vae._likelihoods import LIKELIHOODS
@@ -20,6 +26,8 @@ from passive_pruner.vae._random import plain_torch
 # Rows that the start values of a likelihood are taken from, and that a collapse is looked for in.
 # Sparse data is written out densely for the first.
 MAX_STATISTICS_ROWS = 2048
+# Mean distance of a column from its location, in standard deviations, at which something is wrong.
+FAR = 10.0
 
 
 class TrainedVAE(FittedVAE):
@@ -224,16 +232,69 @@ class TrainedVAE(FittedVAE):
                 keeps_interrupted=not one_pass,
                 **({"patience": None} if one_pass else {}),
             )
+            if continued:
+                self._compare_with_start(network, table, seed)
             training.run()
         self.weights_ = network.weights()
         self._freeze()
         self.history_ = training.history
         self.n_iter_ = self.history_[-1]["epoch"]
         self.n_steps_ = self.history_[-1]["step"]
+        if not self._blueprint().is_own:
+            self._check_made_again(network, table)
         self.best_epoch_ = training.best_epoch
         vars(self).pop("training_state_", None)
         if one_pass and training.state is not None:
             self.training_state_ = training.state
+
+    def _check_made_again(self, network, table):
+        """Refuse networks of the user whose outputs do not follow from their weights."""
+        x = torch.from_numpy(table.part(slice(0, PROBE_ROWS))[:])
+        network = network.cpu().eval()
+        with self._running():
+            again = self._blueprint().load(self.weights_)
+            pairs = list(zip(network.encode(x), again.encode(x), strict=True))
+            z = pairs[0][0]
+            pairs.append((network.decoder(z.clone()), again.decoder(z.clone())))
+        if not all(torch.allclose(a, b, rtol=1e-4, atol=1e-4, equal_nan=True) for a, b in pairs):
+            raise ValueError(
+                f"The networks of {self.architecture_!r} compute something else when they are made "
+                "again from their weights. Constants that they draw or keep belong into "
+                "register_buffer, and every call of the factory must return the same layers."
+            )
+
+    def _compare_with_start(self, network, table, seed):
+        """Warn where data is far from that by which the columns are standardised."""
+        standardization = network.likelihood.standardization(self.n_features_in_)
+        if standardization is None:
+            return
+        logged, location, scale = standardization
+        rows = table.draw(MAX_STATISTICS_ROWS, np.random.default_rng(seed))[:]
+        values = np.where(logged, np.log1p(np.maximum(rows, 0)), rows)
+        with np.errstate(over="ignore", invalid="ignore"):
+            values = (values - location) / scale
+            # Missing cells count as what the network takes them for.
+            distance = np.mean(np.abs(np.nan_to_num(values)), axis=0)
+            spread = np.std(np.nan_to_num(values), axis=0).max()
+        if 0 < spread < 1 / FAR / 2:
+            warn_user(
+                f"No column varies by more than {spread:.3g} standard deviations of the rows by "
+                "which it is standardised, those of the first call. Were the units of X changed, "
+                "or was the first batch unlike the others? Fit anew on rows that are drawn from "
+                "all data.",
+                FirstBatchWarning,
+            )
+        far = np.flatnonzero(distance > FAR)
+        if len(far):
+            worst = far[np.argmax(distance[far])]
+            (name,) = self._column_names([worst])
+            warn_user(
+                f"{len(far)} columns are far from the rows by which they are standardised, those "
+                f"of the first call: column {name!r} on average by {distance[worst]:.3g} standard "
+                "deviations. Were its units changed, or was the first batch unlike the others? "
+                "Fit anew on rows that are drawn from all data.",
+                FirstBatchWarning,
+            )
 
     def _compare_schedules(self, n_steps):
         """Warn where training cannot reach the end of a schedule."""

@@ -20,7 +20,7 @@ class DivergenceWarning(UserWarning):
 
 
 class FirstBatchWarning(UserWarning):
-    """The first batch of a stream, from which start values are taken, has very few rows."""
+    """The first batch of a stream has very few rows, or later ones are far from it."""
 
 
 class PassiveUndeterminedWarning(UserWarning):

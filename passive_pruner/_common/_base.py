@@ -67,12 +67,13 @@ class BaseEncoder(
 
         Notes
         -----
-        With an int as `random_state` the draw of a row is a function of the seed and of the values
-        in the row: it is the same alone, in any batch and in any order, and different rows share
-        nothing. Of several equal rows in one call the first has the draw that each would have
-        alone; every further one has another, by its place among them. Blocks of a dask collection
-        are encoded on their own: in each of them the first of several equal rows has the draw that
-        it would have alone, and only the further ones get another in every block.
+        With an int as `random_state` the draw of a row is a function of the seed, of the weights
+        of the encoder and of the values in the row: it is the same alone, in any batch and in any
+        order, and different rows share nothing. Of several equal rows in one call the first has
+        the draw that each would have alone; every further one has another, by its place among
+        them. Blocks of a dask collection are encoded on their own: in each of them the first of
+        several equal rows has the draw that it would have alone, and only the further ones get
+        another in every block.
         """
         return self._codes(X, seed_from(self.random_state) if self.output == "sampled" else None)
 
@@ -89,6 +90,8 @@ class BaseEncoder(
             Number of `X` among the parts of one call.
         """
         X = self._validate(X)
+        if self.output not in ("mean", "sampled"):  # as set after fit
+            raise ValueError(f"output must be 'mean' or 'sampled', got {self.output!r}.")
         n, d = X.shape[0], self.n_components_
         sampled = self.output == "sampled"
         columns = np.empty((n, 2 * d if self.add_variance else d), dtype=np.float32)
@@ -101,8 +104,13 @@ class BaseEncoder(
             keys = np.empty((n, 2), dtype=np.uint64)
         self._encode(X, codes, variance, keys)
         if sampled:
+            seed += self._noise_offset()
             codes += np.sqrt(variance) * normal_numbers(tell_apart(keys, part), d, seed)
         return columns
+
+    def _noise_offset(self):
+        """Return what makes the draws of this encoder others than those of one with its seed."""
+        return 0
 
     def posterior(self, X):
         """Posterior of the latent variables for each row.

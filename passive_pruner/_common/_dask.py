@@ -3,6 +3,7 @@
 Nothing here imports dask before it is given a dask collection.
 """
 
+import copy
 import threading
 from functools import wraps
 
@@ -202,6 +203,8 @@ def _map_rows(X, function, estimator, shape, names, *args):
     import pandas as pd
     from dask import delayed
 
+    # A copy, so that what is computed later is of the estimator as it is now.
+    estimator = copy.copy(estimator)
     shared = delayed(estimator)
     dtype = _dtype_of_result(X, function, estimator, args)
     if hasattr(X, "columns"):

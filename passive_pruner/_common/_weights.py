@@ -1,5 +1,7 @@
 """Weights of a fitted encoder as a safetensors file, for exchange with users of torch."""
 
+import json
+
 import numpy as np
 
 import passive_pruner
@@ -7,7 +9,7 @@ from passive_pruner._common._files import write_whole
 from passive_pruner._common._state import check_weights, weights_checksum
 
 
-def write_weights(weights, path):
+def write_weights(weights, path, origin):
     """Write a dict of arrays to a safetensors file, as a whole or not at all.
 
     Parameters
@@ -16,11 +18,14 @@ def write_weights(weights, path):
         Weights of a network.
     path : str or path-like
         The file.
+    origin : ndarray of shape (n_features,), float64
+        What is subtracted from the data before the network reads it.
     """
     metadata = {
         "format": "pt",
         "passive_pruner_version": passive_pruner.__version__,
         "passive_pruner_checksum": str(weights_checksum(weights)),
+        "passive_pruner_origin": json.dumps(origin.tolist()),  # by digits that give it back
     }
     write_whole(path, _safetensors().numpy.save(weights, metadata=metadata))
 
@@ -39,6 +44,8 @@ def read_weights(path, like):
     -------
     weights : dict of str to ndarray
         With the names, order, shapes and dtypes of `like`.
+    origin : ndarray of shape (n_features,), float64, or None
+        What is subtracted from the data; None if the file does not say.
 
     Raises
     ------
@@ -65,7 +72,8 @@ def read_weights(path, like):
         weights[name] = tensor.numpy().astype(value.dtype)
         if not np.isfinite(weights[name]).all():
             raise ValueError(f"{path}: {name} has values that are not finite in {value.dtype}.")
-    return weights
+    origin = metadata.get("passive_pruner_origin")
+    return weights, None if origin is None else np.array(json.loads(origin), dtype=np.float64)
 
 
 def _check_fit(path, tensors, like):

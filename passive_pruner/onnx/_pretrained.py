@@ -21,7 +21,7 @@ def pretrained_posterior(graph: Graph, encoder, x, is_bytes):
             shape = graph.constant([-1, *encoder.feature_shape_], np.int64)
             x = graph.node("Reshape", x, shape)
         mean, second = (_from_file if is_path(encoder.encode_) else _from_torch)(graph, encoder, x)
-    if encoder.second_output == "log_variance":
+    if encoder.second_output_ == "log_variance":
         second = graph.node("Exp", second)
     return mean, graph.node("Max", second, graph.constant(np.finfo(np.float32).tiny))
 
@@ -45,8 +45,8 @@ def _from_file(graph, encoder, x):
     results = graph.embed(model, [graph.cast(x, given.type.tensor_type.elem_type)])
     names = [output.name for output in model.graph.output]
     results = [graph.cast(result, TensorProto.FLOAT) for result in results]
-    if encoder.outputs is not None:
-        keys = [names.index(key) if isinstance(key, str) else key for key in encoder.outputs]
+    if encoder.outputs_ is not None:
+        keys = [names.index(key) if isinstance(key, str) else key for key in encoder.outputs_]
         return [results[key] for key in keys]
     return results if len(results) == 2 else _halves(graph, results[0], encoder.n_components_)
 
@@ -69,7 +69,7 @@ def _from_torch(graph, encoder, x):
             self.module = module
 
         def forward(self, x):
-            return [values.float() for values in _select(encode(x.to(dtype)), encoder.outputs)]
+            return [values.float() for values in _select(encode(x.to(dtype)), encoder.outputs_)]
 
     tensors = [*module.parameters(), *module.buffers()]
     dtype = next((t.dtype for t in tensors if t.is_floating_point()), torch.float32)

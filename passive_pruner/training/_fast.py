@@ -249,7 +249,9 @@ class _Network:
         """Return the outputs."""
         with torch.enable_grad():
             self.x = x.detach().requires_grad_(self.g_input is not None)
-            self.outputs = self.network(self.x)
+            # A copy, because a leaf cannot be changed in place, as the first layer may do.
+            x = self.x.clone() if self.x.requires_grad else self.x
+            self.outputs = self.network(x)
         if self.g_outputs is None:
             self.g_outputs = torch.empty_like(self.outputs)
         return self.outputs.detach()

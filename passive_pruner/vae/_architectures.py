@@ -290,8 +290,9 @@ class FromFactory(Architecture):
     Notes
     -----
     The factory is called whenever the networks are needed anew, such as after unpickling, and
-    must then return the same layers. The modules it returns are copied. They are trained in
-    float32, and scored in float64.
+    must then return the same layers. The modules it returns are copied, and run in float32. What
+    they compute has to follow from their parameters and buffers: constants belong into
+    ``register_buffer``.
 
     Examples
     --------
@@ -332,7 +333,14 @@ class FromFactory(Architecture):
                 f"{halves!r}."
             )
         # A factory may hand out the same modules in every call; two models must not share them.
-        encoder, decoder = copy.deepcopy(tuple(halves))
+        try:
+            encoder, decoder = copy.deepcopy(tuple(halves))
+        except RuntimeError as error:
+            raise ValueError(
+                "The modules of the factory cannot be copied, as those of the deprecated "
+                "torch.nn.utils.weight_norm; use torch.nn.utils.parametrizations instead. Torch "
+                f"says: {error}"
+            ) from error
         _check_half("encoder", encoder, n_inputs, 2 * n_components, "2 * n_components")
         _check_half("decoder", decoder, n_components, n_outputs, "n_outputs")
         return encoder, decoder
