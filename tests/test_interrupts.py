@@ -13,7 +13,7 @@ from conftest import small_encoder
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
-from passive_pruner import VAEEncoder, _encoder
+from passive_pruner import VAEEncoder, _trained
 from passive_pruner.exceptions import DivergenceWarning, TrainingInterruptedWarning
 from passive_pruner.training import _training
 from passive_pruner.vae import BetaVAE
@@ -90,10 +90,7 @@ def interrupted(place, n):
 @contextmanager
 def epochs_of(n_steps):
     """Epochs of fewer steps, so that fewer steps have as many places."""
-    with (
-        patch.object(_training, "EPOCH_STEPS", n_steps),
-        patch.object(_encoder, "EPOCH_STEPS", n_steps),
-    ):
+    with patch.object(_trained, "EPOCH_STEPS", n_steps):
         yield
 
 
