@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from benchmarks._timing import print_table
-from passive_pruner.vae import DIPVAE, AnnealedVAE, BetaTCVAE, BetaVAE, FactorVAE
+from passive_pruner.vae import DIPVAE, AnnealedVAE, BetaTCVAE, BetaVAE, Codes, FactorVAE
 
 DATA = Path(__file__).parent.parent / "tests" / "data"
 
@@ -30,12 +30,12 @@ def objective_of(name):
 def main():
     with np.load(DATA / "reference.npz") as arrays:
         names = ("mean", "log_variance", "sample", "discriminator_logits")
-        inputs = {name: torch.from_numpy(arrays[f"objective_{name}"]) for name in names}
+        codes = Codes(**{n: torch.from_numpy(arrays[f"objective_{n}"]) for n in names})
     figures = json.loads((DATA / "reference.json").read_text())["objectives"]["regularizer"]
     rows = []
     for name, reference in figures.items():
         objective, step = objective_of(name)
-        value = objective.regularizer(**inputs, step=step).item()
+        value = objective.regularizer(codes, step=step).item()
         error = abs(value / reference - 1)
         rows.append((name, f"{value:.6f}", f"{reference:.6f}", f"{error:.1e}"))
     print_table(("objective", "passive_pruner", "disentanglement_lib", "relative error"), rows)

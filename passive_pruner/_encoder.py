@@ -136,7 +136,7 @@ class VAEEncoder(TrainedVAE):
         not taken for each other.
     byte_divisor_ : float
         What bytes are divided by: 255, or 1 where all bytes of the training data were 0 or 1.
-    origin_ : ndarray of shape (n_features_in_,), float64
+    origin_ : ndarray of shape (`n_features_in_`,), float64
         What is subtracted from every column before it becomes float32: its mean where float32
         could not tell its values apart, as in a time stamp, and 0 elsewhere.
     allow_missing_ : bool

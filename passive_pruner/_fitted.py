@@ -16,7 +16,7 @@ from passive_pruner._common._rows import Rows, byte_divisor, flat_images
 from passive_pruner._common._state import pack_fitted, unpack_fitted
 from passive_pruner._common._validation import plain_array, seed_from, validate_numeric
 from passive_pruner._common._weights import read_weights, write_weights
-from passive_pruner.vae._network import VAE, Blueprint, resolve_device
+from passive_pruner.vae._network import VAE, Blueprint, resolve_device, variable_numbers
 from passive_pruner.vae._random import LocalDraws, plain_torch
 
 # The difference of two larger numbers may be infinite in float32.
@@ -288,7 +288,7 @@ class FittedVAE(BaseEncoder):
         array(['vaeencoder0', 'vaeencoder2'], dtype=object)
         """
         check_is_fitted(self)
-        keep = _numbers(keep, self.n_components_)
+        keep = variable_numbers(keep, self.n_components_)
         with plain_torch(grad=False):
             _, weights = self._blueprint().cut(self.weights_, keep)
         pruned = clone(self).set_params(n_components=len(keep))
@@ -489,22 +489,3 @@ def _are_finite(*arrays):
     """Whether all numbers are finite: then their sum is, unless they are too large to add up."""
     with np.errstate(over="ignore", invalid="ignore"):
         return all(np.isfinite(array.sum()) for array in arrays)
-
-
-def _numbers(keep, n_components):
-    """Check what to keep, a mask or numbers, and return numbers."""
-    keep = np.asarray(keep)
-    if keep.dtype == bool and keep.shape == (n_components,):
-        keep = np.flatnonzero(keep)
-    if (
-        keep.ndim != 1
-        or len(keep) == 0
-        or keep.dtype.kind not in "iu"
-        or not np.isin(keep, np.arange(n_components)).all()
-        or len(np.unique(keep)) < len(keep)
-    ):
-        raise ValueError(
-            f"keep must be a mask of {n_components} latent variables or distinct numbers from 0 to "
-            f"{n_components - 1}, and keep at least one, got {keep!r}."
-        )
-    return keep

@@ -1,4 +1,4 @@
-"""Early stopping: the best epoch so far, and when to give up."""
+"""Early stopping: which epoch was the best, and whether there has been none for too long."""
 
 from typing import Any
 

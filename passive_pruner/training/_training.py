@@ -296,14 +296,14 @@ class Training:
             stopper = BestEpoch(self.patience, self.tol, self.kl_warmup_steps)
         batches = permuted_batches(self.X, self.rows, self.batch_size, self._batch_order)
         net.notify("on_train_begin")
-        if self.counts_start:
-            net.record_start()
-            self.history.append(_record(net))
-            if stopper:
-                stopper.compare(self.history[-1], self.module)
-        n_before = len(self.history)
+        n_before = len(self.history) + self.counts_start
         weights, n_decays = None, self.n_decays
         try:
+            if self.counts_start:
+                net.record_start()
+                self.history.append(_record(net))
+                if stopper:
+                    stopper.compare(self.history[-1], self.module)
             while net.step_ < self.last_step:
                 weights = copy_of_weights(self.module)
                 self.on_epoch_begin()
@@ -323,7 +323,7 @@ class Training:
             self.state = self._export_state(net)
         except (FloatingPointError, KeyboardInterrupt) as error:
             is_interrupt = isinstance(error, KeyboardInterrupt)
-            if len(self.history) == n_before:
+            if len(self.history) <= n_before:
                 if is_interrupt:
                     raise
                 raise ValueError(
@@ -345,8 +345,7 @@ class Training:
 
     def _decay(self, net, stopper):
         """Go on from the best weights at a lower rate."""
-        _, weights = stopper.best
-        self.module.load_state_dict(weights)
+        self.module.load_state_dict(stopper.best[1])
         stopper.misses = 0
         for group in net.optimizer_.param_groups:
             group["lr"] /= DECAY

@@ -244,6 +244,25 @@ class Blueprint:
         )
 
 
+def variable_numbers(keep, n_components):
+    """Check what to keep, a mask or numbers, and return numbers."""
+    keep = np.asarray(keep)
+    if keep.dtype == bool and keep.shape == (n_components,):
+        keep = np.flatnonzero(keep)
+    if (
+        keep.ndim != 1
+        or len(keep) == 0
+        or keep.dtype.kind not in "iu"
+        or not np.isin(keep, np.arange(n_components)).all()
+        or len(np.unique(keep)) < len(keep)
+    ):
+        raise ValueError(
+            f"keep must be a mask of {n_components} latent variables or distinct numbers from 0 to "
+            f"{n_components - 1}, and keep at least one, got {keep!r}."
+        )
+    return keep
+
+
 def _are_close(a, b):
     scale = 1 + a.abs().median()
     return torch.allclose(a, b, rtol=CUT_TOLERANCE, atol=CUT_TOLERANCE * scale, equal_nan=True)
