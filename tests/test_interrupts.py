@@ -90,9 +90,7 @@ def interrupted(place, n):
 @contextmanager
 def epochs_of(n_steps):
     """Epochs of fewer steps, so that fewer steps have as many places."""
-    with (
-        patch.object(_trained, "EPOCH_STEPS", n_steps),
-    ):
+    with patch.object(_trained, "EPOCH_STEPS", n_steps):
         yield
 
 
