@@ -26,6 +26,8 @@ from passive_pruner.vae._random import plain_torch
 # Rows that the start values of a likelihood are taken from, and that a collapse is looked for in.
 # Sparse data is written out densely for the first.
 MAX_STATISTICS_ROWS = 2048
+# Rows of later calls that are compared with the first.
+COMPARED_ROWS = 256
 # Mean distance of a column from its location, in standard deviations, at which something is wrong.
 FAR = 10.0
 
@@ -241,7 +243,8 @@ class TrainedVAE(FittedVAE):
         self.n_iter_ = self.history_[-1]["epoch"]
         self.n_steps_ = self.history_[-1]["step"]
         if not self._blueprint().is_own:
-            self._check_made_again(network, table)
+            with plain_torch(grad=True):
+                self._check_made_again(network, table)
         self.best_epoch_ = training.best_epoch
         vars(self).pop("training_state_", None)
         if one_pass and training.state is not None:
@@ -250,12 +253,12 @@ class TrainedVAE(FittedVAE):
     def _check_made_again(self, network, table):
         """Refuse networks of the user whose outputs do not follow from their weights."""
         x = torch.from_numpy(table.part(slice(0, PROBE_ROWS))[:])
-        network = network.cpu().eval()
-        with self._running():
-            again = self._blueprint().load(self.weights_)
-            pairs = list(zip(network.encode(x), again.encode(x), strict=True))
-            z = pairs[0][0]
-            pairs.append((network.decoder(z.clone()), again.decoder(z.clone())))
+        outputs = []
+        for one in (network.cpu().eval(), self._blueprint().load(self.weights_)):
+            with self._running():  # what draws, draws the same in both
+                codes = one.encode(x)
+                outputs.append([*codes, one.decoder(codes[0].clone())])
+        pairs = zip(*outputs, strict=True)
         if not all(torch.allclose(a, b, rtol=1e-4, atol=1e-4, equal_nan=True) for a, b in pairs):
             raise ValueError(
                 f"The networks of {self.architecture_!r} compute something else when they are made "
@@ -269,7 +272,7 @@ class TrainedVAE(FittedVAE):
         if standardization is None:
             return
         logged, location, scale = standardization
-        rows = table.draw(MAX_STATISTICS_ROWS, np.random.default_rng(seed))[:]
+        rows = table.draw(COMPARED_ROWS, np.random.default_rng(seed))[:]
         values = np.where(logged, np.log1p(np.maximum(rows, 0)), rows)
         with np.errstate(over="ignore", invalid="ignore"):
             values = (values - location) / scale

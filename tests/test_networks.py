@@ -3,6 +3,7 @@
 import copy
 import pickle
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
@@ -339,3 +340,51 @@ def test_the_order_of_rows_does_not_matter(order, early_stopping):
     for encoder, score in zip(fits, scores, strict=True):
         record = encoder.history_[encoder.best_epoch_ - 1]
         assert abs(record["elbo"] - score) < 1
+
+
+class Fourier(nn.Module):
+    """Random features, whose frequencies are a buffer or nothing that is saved."""
+
+    def __init__(self, n_in, n_out, *, is_buffer):
+        super().__init__()
+        frequencies = torch.randn(n_in, 16)
+        if is_buffer:
+            self.register_buffer("frequencies", frequencies)
+        else:
+            self.frequencies = frequencies
+        self.linear = nn.Linear(16, n_out)
+
+    def forward(self, x):
+        return self.linear(torch.cos(x @ self.frequencies))
+
+
+def with_frequencies(n_inputs, n_components, n_outputs, *, is_buffer):
+    encoder = Fourier(n_inputs, 2 * n_components, is_buffer=is_buffer)
+    return encoder, nn.Linear(n_components, n_outputs)
+
+
+def test_what_a_network_computes_follows_from_its_weights(cancer):
+    X, _ = cancer
+    saved, lost = (
+        small_encoder(architecture=FromFactory(partial(with_frequencies, is_buffer=is_buffer)))
+        for is_buffer in (True, False)
+    )
+    assert np.isfinite(saved.fit(X).score(X))
+    with pytest.raises(ValueError, match="compute something else when they are made again"):
+        lost.fit(X)
+
+
+def in_place(n_inputs, n_components, n_outputs):
+    decoder = nn.Sequential(nn.ReLU(inplace=True), nn.Linear(n_components, n_outputs))
+    return MakesTensors(n_inputs, 2 * n_components), decoder
+
+
+class MakesTensors(nn.Linear):
+    def forward(self, x):
+        return super().forward(x @ torch.eye(x.shape[1]))
+
+
+def test_networks_may_make_tensors_and_work_in_place(cancer):
+    X, _ = cancer
+    encoder = small_encoder(architecture=FromFactory(in_place)).fit(X)
+    assert encoder.score(X) == pytest.approx(encoder.history_[-1]["elbo"], abs=5)

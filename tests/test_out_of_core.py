@@ -38,7 +38,8 @@ def work(folder):
         resource.setrlimit(kind, (used + LIMIT * MIB, resource.RLIM_INFINITY))
 
     example = load_example()
-    small_encoder(max_steps=1).fit(np.eye(4))  # torch imports the rest of itself when it is used
+    # Libraries import the rest of themselves when they are used.
+    small_encoder(max_steps=1).fit(np.eye(4)).score(np.eye(4))
     data, codes = folder / "data.parquet", folder / "codes.parquet"
     limit(resource.RLIMIT_AS, "VmSize")
     scaler, encoder = example.train(data, small_encoder(batch_size=2048), max_passes=1)

@@ -4,6 +4,7 @@ import copy
 import pickle
 import warnings
 
+import dask.array as da
 import joblib
 import numpy as np
 import pytest
@@ -12,7 +13,8 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
-from passive_pruner import VAEEncoder
+from passive_pruner import PassiveVariableRemover, VAEEncoder
+from passive_pruner.exceptions import FirstBatchWarning
 from passive_pruner.vae import MLP, Bernoulli, BetaVAE, FactorVAE, Gaussian
 
 SEEDS = [0, 1, 2]
@@ -258,3 +260,62 @@ def test_an_unknown_name_leaves_everything_as_it_was(params, given):
     with pytest.raises(ValueError, match=r"nope|betta|gausian"):
         encoder.set_params(**params)
     assert encoder.get_params() == before
+
+
+def test_a_lazy_result_is_of_the_estimator_as_it_was(cancer):
+    X, _ = cancer
+    lazy_X = da.from_array(X, chunks=(200, -1))
+    encoder = small_encoder().fit(X)
+    lazy, expected = encoder.transform(lazy_X), encoder.transform(X)
+    encoder.set_params(random_state=1, output="sampled", add_variance=True).fit(X)
+    np.testing.assert_allclose(lazy.compute(), expected, atol=1e-5)
+    remover = PassiveVariableRemover().fit(expected)
+    lazy = remover.transform(da.from_array(expected, chunks=(200, -1)))
+    kept = remover.transform(expected)
+    remover.set_params(threshold=0.5 * expected.var(axis=0).max()).fit(expected)
+    np.testing.assert_array_equal(lazy.compute(), kept)
+
+
+def test_a_file_of_weights_says_what_is_subtracted_from_the_data(tmp_path):
+    rng = np.random.default_rng(0)
+    X = np.column_stack([1.7e9 + rng.uniform(0, 86_400, 300), rng.standard_normal((300, 2))])
+    encoder = small_encoder(n_components=2).fit(X)
+    encoder.save_weights(tmp_path / "w.safetensors")
+    other = small_encoder(n_components=2, max_steps=1).fit(np.add(X, [30 * 86_400, 0, 0]))
+    other.load_weights(tmp_path / "w.safetensors")
+    np.testing.assert_array_equal(other.transform(X), encoder.transform(X))
+    assert other.score(X) == encoder.score(X)
+
+
+@pytest.mark.parametrize("go_on", ["partial_fit", "warm_start"])
+@pytest.mark.parametrize(
+    ("first", "message"),
+    [
+        (lambda X: X[:1] + 1e-3 * X[:64], "columns are far from the rows"),
+        (lambda X: X + 1e4, "columns are far from the rows"),
+        (lambda X: 1e3 * X, "No column varies by more than"),
+    ],
+)
+def test_rows_that_are_far_from_the_first_are_named(first, message, go_on, cancer):
+    X, _ = cancer
+    encoder = small_encoder(max_steps=20, warm_start=True).partial_fit(first(X))
+    with pytest.warns(FirstBatchWarning, match=message):
+        encoder.partial_fit(X) if go_on == "partial_fit" else encoder.fit(X)
+
+
+def test_encoders_of_one_seed_share_no_noise(cancer):
+    X, _ = cancer
+    params = {"output": "sampled", "objective": BetaVAE(1e4), "random_state": 0}
+    likelihoods = (Gaussian(), Gaussian("per_feature"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # both collapse, as they should here
+        draws = [small_encoder(likelihood=one, **params).fit_transform(X) for one in likelihoods]
+    correlation = np.corrcoef(np.hstack(draws).T)[:4, 4:]
+    assert np.abs(correlation).max() < 5 / np.sqrt(len(X))
+
+
+@pytest.mark.parametrize("output", ["means", None])
+def test_an_output_set_after_fit_is_checked(output, cancer):
+    X, _ = cancer
+    with pytest.raises(ValueError, match=f"output must be .* got {output!r}"):
+        small_encoder().fit(X).set_params(output=output).transform(X)
