@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_array, check_is_fitted
 
 from passive_pruner._common._base import BaseEncoder
 from passive_pruner._common._draws import elbo_noise, row_keys
-from passive_pruner._common._rows import Rows, byte_divisor, flat_images
+from passive_pruner._common._rows import CHUNK_ROWS, Rows, byte_divisor, flat_images
 from passive_pruner._common._state import pack_fitted, unpack_fitted, weights_checksum
 from passive_pruner._common._validation import plain_array, seed_from, validate_numeric
 from passive_pruner._common._weights import read_weights, write_weights
@@ -410,7 +410,7 @@ class FittedVAE(BaseEncoder):
         network = network.to(dtype)
         elbo = np.empty(len(X))
         with self._running():
-            for chunk, rows, x in _chunks(X, network):
+            for chunk, rows, x in _chunks(X, network, CHUNK_ROWS // 4):
                 self.likelihood_.check_data(rows)
                 noise = torch.from_numpy(elbo_noise(row_keys(rows), self.n_components_))
                 elbo[chunk] = network.elbo(x.to(dtype), noise.to(device, dtype)).numpy(force=True)
@@ -485,10 +485,10 @@ class FittedVAE(BaseEncoder):
         return tags
 
 
-def _chunks(X, network):
+def _chunks(X, network, size=CHUNK_ROWS):
     """Yield a table in chunks: their slices, their rows, and these on the device."""
     device = next(network.parameters()).device
-    for chunk, rows in X.chunks():
+    for chunk, rows in X.chunks(size):
         yield chunk, rows, torch.from_numpy(rows).to(device)
 
 

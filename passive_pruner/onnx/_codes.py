@@ -25,7 +25,7 @@ def encoder_output(operator):
             "random draws in every call, and no graph would give those of scikit-learn. Fit the "
             "pipeline with output='mean'."
         )
-    _set_output(operator, encoder._n_features_out)
+    _set_output(operator, len(encoder.get_feature_names_out()))
 
 
 def remover_output(operator):
