@@ -460,11 +460,10 @@ class FittedVAE(BaseEncoder):
         return pack_fitted(state)
 
     def __setstate__(self, state):
-        super().__setstate__(unpack_fitted(state))
+        super().__setstate__({"init": "random", **unpack_fitted(state)})
         if "weights_" in vars(self):
             self._freeze()
             # What encoders that were saved by earlier versions lack.
-            vars(self).setdefault("init", "random")
             vars(self).setdefault("allow_missing_", self.allow_missing)
             vars(self).setdefault("byte_divisor_", 255.0 if self.is_bytes_ else 1.0)
             vars(self).setdefault("origin_", np.zeros(self.n_features_in_))
