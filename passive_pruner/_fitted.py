@@ -1,7 +1,7 @@
 """What a fitted variational autoencoder does: encode, decode, draw, score, be cut and be saved."""
 
 import copy
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from numbers import Integral
 
 import numpy as np
@@ -16,7 +16,7 @@ from passive_pruner._common._rows import CHUNK_ROWS, Rows, byte_divisor, flat_im
 from passive_pruner._common._state import pack_fitted, unpack_fitted, weights_checksum
 from passive_pruner._common._validation import plain_array, seed_from, validate_numeric
 from passive_pruner._common._weights import read_weights, write_weights
-from passive_pruner.vae._network import VAE, Blueprint, resolve_device, variable_numbers
+from passive_pruner.vae._network import VAE, Blueprint, is_own, resolve_device, variable_numbers
 from passive_pruner.vae._random import LocalDraws, plain_torch
 
 # The difference of two larger numbers may be infinite in float32.
@@ -30,8 +30,8 @@ class FittedVAE(BaseEncoder):
     stays out of pickles, copies and hashes, which hold arrays only.
     """
 
-    # The arrays of `weights_`, the device, and the network that was built from them for it.
-    _live: tuple[tuple[np.ndarray, ...], torch.device, VAE] | None = None
+    # The arrays of `weights_`, the name of the device, and the network that was built from them.
+    _live: tuple[tuple[np.ndarray, ...], str, VAE] | None = None
 
     def to_torch(self):
         """Copy of the fitted network as a torch module.
@@ -69,19 +69,19 @@ class FittedVAE(BaseEncoder):
 
     def _network(self):
         """Return the fitted network on its device, rebuilt if `weights_` changed meanwhile."""
-        device = resolve_device(self.device, or_cpu=True)
         arrays = tuple(self.weights_.values())
         live = self._live
         if (
             live is None
-            or live[1] != device
+            or live[1] != self.device
             or len(live[0]) != len(arrays)
             or any(a is not b for a, b in zip(live[0], arrays, strict=True))
         ):
             with plain_torch(grad=True):
+                device = resolve_device(self.device, or_cpu=True)
                 network = self._blueprint().load(self.weights_).to(device)
             # One assignment: another thread sees the former network or this one.
-            self._live = live = (arrays, device, network)
+            self._live = live = (arrays, self.device, network)
         return live[2]
 
     def _read(self, X, *, reset, **kwargs):
@@ -197,11 +197,12 @@ class FittedVAE(BaseEncoder):
 
         Networks of the user may draw even in evaluation mode, and then draw the same every time.
         """
-        with ExitStack() as stack:
-            stack.enter_context(plain_torch(grad=False))
-            if seed is not None or not self._blueprint().is_own:
-                stack.enter_context(LocalDraws(seed or 0))
-            yield
+        with plain_torch(grad=False):
+            if seed is None and is_own(self.architecture_):
+                yield
+            else:
+                with LocalDraws(seed or 0):
+                    yield
 
     def inverse_transform(self, Z):
         """Decode codes into the mean of the likelihood.
@@ -406,7 +407,7 @@ class FittedVAE(BaseEncoder):
         with plain_torch(grad=True):
             network = copy.deepcopy(self._network()).to(device)
         # Networks of the user may make tensors of their own, which are float32.
-        dtype = torch.float64 if self._blueprint().is_own else torch.float32
+        dtype = torch.float64 if is_own(self.architecture_) else torch.float32
         network = network.to(dtype)
         elbo = np.empty(len(X))
         with self._running():

@@ -20,7 +20,7 @@ from passive_pruner.training._training import EPOCH_STEPS, PROBE_ROWS, Training
 from passive_pruner.training._width import find_width
 from passive_pruner.vae import MLP, BetaVAE, Gaussian
 from passive_pruner.vae._likelihoods import LIKELIHOODS
-from passive_pruner.vae._network import resolve_device
+from passive_pruner.vae._network import is_own, resolve_device
 from passive_pruner.vae._random import plain_torch
 
 # Rows that the start values of a likelihood are taken from, and that a collapse is looked for in.
@@ -188,7 +188,7 @@ class TrainedVAE(FittedVAE):
             tol=self.tol,
             seed=seed,
             is_mlp=type(self.architecture_) is MLP,
-            is_own=self._blueprint().is_own,
+            is_own=is_own(self.architecture_),
             epoch_steps=self._epoch_steps(),
             n_decays=2 if is_fitted else 0,
             counts_start=is_fitted,
@@ -242,7 +242,7 @@ class TrainedVAE(FittedVAE):
         self.history_ = training.history
         self.n_iter_ = self.history_[-1]["epoch"]
         self.n_steps_ = self.history_[-1]["step"]
-        if not self._blueprint().is_own:
+        if not is_own(self.architecture_):
             with plain_torch(grad=True):
                 self._check_made_again(network, table)
         self.best_epoch_ = training.best_epoch

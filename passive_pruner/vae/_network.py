@@ -132,11 +132,6 @@ class Blueprint:
     n_components: int
     allow_missing: bool
 
-    @property
-    def is_own(self) -> bool:
-        """Whether the layers are those of the package, which draw nothing and have no hooks."""
-        return type(self.architecture) in (MLP, Conv)
-
     def build(self, X: np.ndarray, seed: int) -> VAE:
         """Make an untrained network on the CPU, in float32.
 
@@ -242,6 +237,11 @@ class Blueprint:
             "of its encoder and the first layer of its decoder must be linear in the variables, "
             "and no other layer may depend on n_components."
         )
+
+
+def is_own(architecture: Architecture) -> bool:
+    """Whether the layers are those of the package, which draw nothing and have no hooks."""
+    return type(architecture) in (MLP, Conv)
 
 
 def variable_numbers(keep, n_components):
