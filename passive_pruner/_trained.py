@@ -275,10 +275,10 @@ class TrainedVAE(FittedVAE):
         rows = table.draw(COMPARED_ROWS, np.random.default_rng(seed))[:]
         values = np.where(logged, np.log1p(np.maximum(rows, 0)), rows)
         with np.errstate(over="ignore", invalid="ignore"):
-            values = (values - location) / scale
             # Missing cells count as what the network takes them for.
-            distance = np.mean(np.abs(np.nan_to_num(values)), axis=0)
-            spread = np.std(np.nan_to_num(values), axis=0).max()
+            values = np.nan_to_num((values - location) / scale)
+            distance = np.mean(np.abs(values), axis=0)
+            spread = np.std(values, axis=0).max()
         if 0 < spread < 1 / FAR / 2:
             warn_user(
                 f"No column varies by more than {spread:.3g} standard deviations of the rows by "
