@@ -135,6 +135,9 @@ def plain_torch(*, grad: bool) -> Iterator[None]:
     grad : bool
         Whether gradients are recorded; if not, what is computed are inference tensors.
     """
+    # Convolutions ask OpenMP for their number of threads, which in a new thread of Python is that
+    # of all cores until torch has set its own there: reading it sets it.
+    torch.get_num_threads()
     casting = [kind for kind in ("cpu", "cuda", "mps") if torch.is_autocast_enabled(kind)]
     if not grad and not casting and torch.get_default_device().type == "cpu":
         with torch.inference_mode():  # the usual case, in which one row takes no time for the rest
