@@ -184,7 +184,8 @@ def counterparts(
     """
     parts: Any = [(likelihood, np.arange(n_features), np.arange(n_features))]
     if type(likelihood) is MixedModule:
-        columns = np.split(likelihood.order.numpy(), np.cumsum(likelihood.n_columns)[:-1])
+        order: Any = likelihood.order
+        columns = np.split(order.numpy(), np.cumsum(likelihood.n_columns)[:-1])
         ends = np.cumsum(likelihood.n_outputs)
         outputs = np.split(np.arange(ends[-1]), ends[:-1])
         parts = zip(likelihood.parts, columns, outputs, strict=True)

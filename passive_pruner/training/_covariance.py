@@ -66,12 +66,7 @@ def moments(X: Rows, rows: np.ndarray, values: Callable[[np.ndarray], np.ndarray
     return Moments(shift + mean, square / n - np.outer(mean, mean), n, np.ones(len(mean)))
 
 
-def moments_with_missing(
-    X: Rows,
-    rows: np.ndarray,
-    values: Callable[[np.ndarray], np.ndarray],
-    fit: Callable[[Moments], Factors],
-) -> Moments:
+def moments_with_missing(table: np.ndarray, fit: Callable[[Moments], Factors]) -> Moments:
     """Estimate the moments that rows would have without missing cells.
 
     The EM algorithm: a factor analysis of the moments so far tells what to expect of the missing
@@ -80,8 +75,8 @@ def moments_with_missing(
 
     Parameters
     ----------
-    X, rows, values
-        As in :func:`moments`; missing values are NaN. Up to 4096 rows are drawn at random.
+    table : ndarray of shape (n_samples, n_features)
+        Rows with NaN in missing cells.
     fit : callable
         Fits a factor analysis to moments.
 
@@ -89,30 +84,44 @@ def moments_with_missing(
     -------
     moments : Moments
     """
-    table = values(_sample(X, rows))
     present = ~np.isnan(table)
     counts = np.maximum(present.sum(axis=0), 1)
     mean = np.nansum(table, axis=0) / counts
     variance = np.nansum((table - mean) ** 2, axis=0) / counts
-    p = len(mean)
-    factors = Factors(np.zeros((p, 0)), np.where(variance > 0, variance, 1.0), np.zeros(0))
-    result = _expected(table, present, mean, factors)
+    noise = np.where(variance > 0, variance, 1.0)
+    result = _expected(table, present, mean, Factors(np.zeros((len(mean), 0)), noise, np.zeros(0)))
     for _ in range(ROUNDS if not present.all() else 0):
         result = _expected(table, present, result.mean, fit(result))
     return result
+
+
+def sample(X: Rows, rows: np.ndarray) -> np.ndarray:
+    """Draw at most 4096 rows at random, in one pass over :meth:`Rows.parts`."""
+    rng = np.random.default_rng(0)
+    keys, kept = np.empty(0), np.empty((0, X.shape[1]), np.float32)
+    for part, numbers in _chunks(X, rows):
+        new = rng.random(len(numbers))
+        is_smaller = new < (keys.max() if len(keys) == MAX_ROWS else 1.0)
+        keys = np.concatenate([keys, new[is_smaller]])
+        kept = np.concatenate([kept, part[numbers[is_smaller]]])
+        smallest = np.argsort(keys)[:MAX_ROWS]
+        keys, kept = keys[smallest], kept[smallest]
+    return kept
 
 
 def _expected(table, present, mean, factors):
     """Moments with the expected values of missing cells, and of their products, under a model."""
     n, k = len(table), len(factors.gain)
     scaled = factors.loadings / factors.noise[:, np.newaxis]
-    products = (factors.loadings[:, :, np.newaxis] * scaled[:, np.newaxis]).reshape(-1, k * k)
+    products = (factors.loadings[:, :, np.newaxis] * scaled[:, np.newaxis]).reshape(
+        len(mean), k * k
+    )
     filled = np.empty_like(table)
     total_posterior = np.zeros((k, k))
     for start in range(0, n, CHUNK_ROWS):
         chunk = slice(start, start + CHUNK_ROWS)
         centred = np.where(present[chunk], table[chunk] - mean, 0.0)
-        precision = np.eye(k) + (present[chunk] @ products).reshape(-1, k, k)
+        precision = np.eye(k) + (present[chunk] @ products).reshape(len(centred), k, k)
         posterior = np.linalg.inv(precision)
         codes = np.einsum("njk,nk->nj", posterior, centred @ scaled)
         total_posterior += posterior.sum(axis=0)
@@ -129,20 +138,6 @@ def _expected(table, present, mean, factors):
     # A covariance of noise is damped to the share of pairs that are present, r^2, and its standard
     # deviation to r: it looks as it would in n / r^2 complete rows.
     return Moments(mean + change, covariance, n / max(share.mean(), 1 / n) ** 2, share)
-
-
-def _sample(X, rows):
-    """Return rows that are drawn at random, by the smallest of random keys, in one pass."""
-    rng = np.random.default_rng(0)
-    keys, kept = np.empty(0), np.empty((0, X.shape[1]), np.float32)
-    for part, numbers in _chunks(X, rows):
-        new = rng.random(len(numbers))
-        candidates = new < (keys.max() if len(keys) >= MAX_ROWS else 1.0)
-        keys = np.concatenate([keys, new[candidates]])
-        kept = np.concatenate([kept, part[numbers[candidates]]])
-        smallest = np.argsort(keys)[:MAX_ROWS]
-        keys, kept = keys[smallest], kept[smallest]
-    return kept
 
 
 def _chunks(X: Rows, rows: np.ndarray) -> Iterator[tuple[Rows, np.ndarray]]:

@@ -23,11 +23,6 @@ LAST_STEPS = 50
 NOISE_FLOOR = 1e-3
 # The 95 % quantile of the Tracy-Widom distribution of order 1.
 TRACY_WIDOM_95 = 0.9793
-_GROUPS = {
-    "fixed": lambda n: np.full(n, -1),
-    "shared": lambda n: np.zeros(n, dtype=int),
-    "per_feature": np.arange,
-}
 
 
 @dataclass(frozen=True)
@@ -119,7 +114,7 @@ def factor_analysis(
     variance = covariance.diagonal().copy()
     n_features = len(variance)
     floor = NOISE_FLOOR * np.where(variance > 0, variance, 1.0)
-    groups = _GROUPS[noise_kind](n_features) if isinstance(noise_kind, str) else noise_kind
+    groups = _groups(noise_kind, n_features) if isinstance(noise_kind, str) else noise_kind
     noise = _noise(variance, floor, groups)
     loadings = np.zeros((n_features, 0))
     edge = largest_noise_eigenvalue(n_samples, n_features)
@@ -155,6 +150,12 @@ def _em(covariance, loadings, noise, floor, groups, n_steps):
         loadings = np.linalg.solve(posterior_covariance + to_mean @ cross, cross.T).T
         noise = _noise(variance - np.sum(loadings * cross, axis=1), floor, groups)
     return loadings, noise
+
+
+def _groups(noise_kind, n_features):
+    if noise_kind == "per_feature":
+        return np.arange(n_features)
+    return np.full(n_features, 0 if noise_kind == "shared" else -1)
 
 
 def pooled(noise: np.ndarray, groups: np.ndarray) -> np.ndarray:

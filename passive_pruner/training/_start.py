@@ -7,8 +7,18 @@ import torch
 
 from passive_pruner._common._rows import Rows
 from passive_pruner.training._counterpart import counterparts
-from passive_pruner.training._covariance import Moments, moments, moments_with_missing
-from passive_pruner.training._factor_analysis import Factors, factor_analysis, pooled
+from passive_pruner.training._covariance import (
+    Moments,
+    moments,
+    moments_with_missing,
+    sample,
+)
+from passive_pruner.training._factor_analysis import (
+    NOISE_FLOOR,
+    Factors,
+    factor_analysis,
+    pooled,
+)
 from passive_pruner.vae._architectures import MLP, Architecture, WithLinearPath
 from passive_pruner.vae._likelihoods import Likelihood, LikelihoodModule
 from passive_pruner.vae._network import VAE
@@ -19,6 +29,8 @@ from passive_pruner.vae._network import VAE
 SPREADS = (4.0, 2.0, 1.0, 0.5, 0.0)
 # Training rows on which they are compared where none are held out.
 N_BOUND_ROWS = 1024
+# Rounds in which noise and linear posterior find each other where cells are missing.
+NOISE_ROUNDS = 6
 
 
 def obstacle_to_factor_analysis(
@@ -75,22 +87,29 @@ def start_at_factor_analysis(
     """
     decoder = cast(WithLinearPath, network.decoder)
     model = LinearModel(network.likelihood, X.shape[1], decoder.linear.in_features)
+    of_held_out = model.values(X[held_out])
     if network.allow_missing:
-        of_rows = moments_with_missing(X, rows, model.values, model.fit)
+        table = model.values(sample(X, rows))
+        of_rows = moments_with_missing(table, model.fit)
+        factors = model.fit(of_rows)
+        # No linear map is the posterior of every row, so there is more noise than in the factor
+        # analysis: as much as the codes leave. With more of it, the best map is another one.
+        table = np.concatenate([table, of_held_out])
+        for _ in range(NOISE_ROUNDS if np.isnan(table).any() else 1):
+            factors = model.with_noise_of(table, 1.0, of_rows, factors)
     else:
         of_rows = moments(X, rows, model.values)
-    factors = model.fit(of_rows)
-    if len(held_out):
-        factors = model.with_noise_of(model.values(X[held_out]), of_rows, factors)
-    rows_of_bound = held_out if len(held_out) else rows[:N_BOUND_ROWS]
-    x = torch.from_numpy(X[np.sort(rows_of_bound)])
-    elbos = []
-    bounds = SPREADS if model.is_expansion else SPREADS[:1]
-    for bound in bounds:
-        _write(network, model, model.bounded(factors, of_rows, bound), of_rows, beta)
-        elbos.append(_elbo(network, x) if len(bounds) > 1 else 0.0)
-    best = int(np.nanargmax(elbos))
-    return _write(network, model, model.bounded(factors, of_rows, bounds[best]), of_rows, beta)
+        weight = len(held_out) / (of_rows.n_samples + len(held_out))
+        factors = model.with_noise_of(of_held_out, weight, of_rows, model.fit(of_rows))
+    bound = np.inf
+    if model.is_expansion:
+        x = torch.from_numpy(X[held_out if len(held_out) else rows[:N_BOUND_ROWS]])
+        elbos = []
+        for spread in SPREADS:
+            _write(network, model, model.bounded(factors, of_rows, spread), of_rows, beta)
+            elbos.append(_elbo(network, x))
+        bound = SPREADS[int(np.argmax(np.nan_to_num(elbos, nan=-np.inf)))]
+    return _write(network, model, model.bounded(factors, of_rows, bound), of_rows, beta)
 
 
 class LinearModel:
@@ -137,22 +156,39 @@ class LinearModel:
         noise[used] = factors.noise * units**2
         return Factors(loadings, noise, factors.gain)
 
-    def with_noise_of(self, table: np.ndarray, of_rows: Moments, factors: Factors) -> Factors:
-        """Let rows that the factors were not fitted to take part in the learned noise."""
+    def with_noise_of(
+        self, table: np.ndarray, weight: float, of_rows: Moments, factors: Factors
+    ) -> Factors:
+        """Give learned noise a share of what the codes leave of a table.
+
+        Parameters
+        ----------
+        table : ndarray of shape (n_samples, n_features)
+            Values, with NaN in missing cells.
+        weight : float
+            The share.
+        of_rows, factors
+            Moments, and the factors that were fitted to them.
+
+        Returns
+        -------
+        factors : Factors
+            With other noise.
+        """
+        factors = factors.rotated(of_rows.present)
         present = ~np.isnan(table)
         centred = np.where(present, table - of_rows.mean, 0.0)
-        rotated = factors.rotated(of_rows.present)
-        left = np.where(
-            present, centred - centred @ rotated.posterior_map().T @ rotated.loadings.T, 0.0
-        )
+        left = centred - centred @ factors.posterior_map().T @ factors.loadings.T
         n_present = present.sum(axis=0)
+        square = np.sum(left**2, axis=0, where=present) / np.maximum(n_present, 1)
         # Over the posterior of a row the codes vary, and what is left with them.
-        spread = rotated.loadings**2 @ (1 / (1 + rotated.gain))
-        of_table = np.sum(left**2, axis=0) / np.maximum(n_present, 1) + spread
-        weight = n_present / (of_rows.n_samples * of_rows.present + n_present)
-        units = self._noise_units(of_rows)
-        noise = ((1 - weight) * factors.noise + weight * of_table) / units**2
-        noise = pooled(noise, self.groups) * np.where(np.isfinite(units), units, 1.0) ** 2
+        of_table = square + factors.loadings**2 @ (1 / (1 + factors.gain))
+        variance = of_rows.covariance.diagonal()
+        of_table = np.maximum(of_table, NOISE_FLOOR * np.where(variance > 0, variance, 1.0))
+        share = np.where(n_present > 0, weight, 0.0)
+        noise = (1 - share) * factors.noise + share * of_table
+        units = np.where(self.groups < 0, 1.0, self._noise_units(of_rows)) ** 2
+        noise = pooled(noise / units, self.groups) * units
         return Factors(
             factors.loadings, np.where(self.groups < 0, factors.noise, noise), factors.gain
         )
@@ -167,7 +203,7 @@ class LinearModel:
             if part.is_expansion:
                 slope = part.slope(of_rows.mean[columns], of_rows.n_samples)
                 current = np.sqrt(np.sum(loadings[columns] ** 2, axis=1)) / slope
-                share = np.minimum(1, spread / np.maximum(current, np.finfo(float).tiny))
+                share = spread / np.maximum(current, max(spread, np.finfo(float).tiny))
                 loadings[columns] *= share[:, np.newaxis]
         lost = np.sum(factors.loadings**2 - loadings**2, axis=1)
         noise = factors.noise + np.where(self.groups < 0, 0.0, lost)
