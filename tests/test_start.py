@@ -131,7 +131,7 @@ def test_without_missing_cells_the_moments_are_exact():
 # Missing cells in the network
 
 
-@pytest.mark.parametrize(("share", "cost"), [(0.0, 0.02), (0.05, 0.4), (0.2, 1.0), (0.4, 1.5)])
+@pytest.mark.parametrize(("share", "cost"), [(0.0, 0.02), (0.05, 0.4), (0.4, 1.5)])
 def test_with_missing_cells_the_elbo_is_close_to_the_log_likelihood(share, cost):
     X = with_missing(table(3, 1000, 1) + 3, share, 1)
     encoder = started(X, likelihood=Gaussian("per_feature"), allow_missing=True)
@@ -189,7 +189,7 @@ def counts(rng):
 
 def topics(rng):
     """Counts of words, most of which are rare outside of one of five topics."""
-    rate = 100 * rng.dirichlet(np.full(60, 0.05), size=5)[rng.integers(0, 5, 700)]
+    rate = 100 * rng.dirichlet(np.full(30, 0.05), size=5)[rng.integers(0, 5, 700)]
     return rng.poisson(rate).astype(np.float32), NegativeBinomial()
 
 
