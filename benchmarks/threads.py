@@ -60,8 +60,8 @@ def tasks():
     encoder = VAEEncoder(10, device="cpu", random_state=0, max_steps=50).fit(wide[:2000])
     few = {"early_stopping": False, "device": "cpu", "random_state": 0}
     return {
-        "fit, breast cancer": VAEEncoder(10, device="cpu", random_state=0, max_steps=300).fit,
-        "fit, large network": partial(ours, wide, 16, (256, 256), 256, 50),
+        "fit, breast cancer": VAEEncoder(10, device="cpu", random_state=0, max_steps=40).fit,
+        "fit, large network": partial(ours, wide, 16, (256, 256), 256, 20),
         "fit, 784-1024-1024, batch 1024": VAEEncoder(
             32, architecture=MLP((1024, 1024)), batch_size=1024, max_steps=3, **few
         ).fit,

@@ -9,7 +9,6 @@ of whole operations among threads that sleep while they wait.
 
 import contextvars
 import ctypes
-import sys
 import threading
 import time
 from collections import deque
@@ -21,7 +20,6 @@ from typing import Any
 
 import joblib
 import torch
-from threadpoolctl import ThreadpoolController
 
 # Seconds of work for one thread that are worth the help of others. To start threads and to wait
 # for their last item takes some 50 milliseconds where twice as many processes as cores want to run.
@@ -36,18 +34,15 @@ def one_thread() -> Iterator[None]:
     OpenMP and MKL have counts of each thread, which are restored at the end.
     """
     # In a new thread of Python the first use of torch would set both; reading its count does.
-    torch.get_num_threads()
-    openmp, set_mkl = _libraries()
-    counts = [library.get_num_threads() for library in openmp]
-    for library in openmp:
-        library.set_num_threads(1)
+    count = torch.get_num_threads()
+    set_openmp, set_mkl = _setters()
+    set_openmp(1)
     mkl_count = set_mkl(1)
     try:
         yield
     finally:
         set_mkl(mkl_count)
-        for library, count in zip(openmp, counts, strict=True):
-            library.set_num_threads(count)
+        set_openmp(count)
 
 
 def share(
@@ -122,16 +117,19 @@ def share(
 
 
 @cache
-def _libraries() -> tuple[list, Callable[[int], int]]:
-    """Return the OpenMP libraries of the process, and how MKL's count for a thread is set.
+def _setters() -> tuple[Callable[[int], Any], Callable[[int], Any]]:
+    """Return the functions that set the calling thread's counts of OpenMP and of MKL.
 
-    The wheels of torch contain MKL, where no search for libraries finds it. Its function returns
-    the former count, 0 where the thread has none of its own and follows OpenMP.
+    Both are looked for through torch's own library: a process may have several of OpenMP, and the
+    wheels of torch contain MKL. That of MKL returns the former count, 0 where the thread has none
+    of its own and follows OpenMP. One that is hidden or missing is replaced by doing nothing.
     """
-    openmp = ThreadpoolController().select(user_api="openmp").lib_controllers
-    name = {"win32": "torch_cpu.dll", "darwin": "libtorch_cpu.dylib"}
-    path = Path(torch.__file__).parent / "lib" / name.get(sys.platform, "libtorch_cpu.so")
-    try:
-        return openmp, ctypes.CDLL(str(path)).MKL_Set_Num_Threads_Local
-    except (AttributeError, OSError):  # a torch without MKL, or one that hides it
-        return openmp, lambda count: 0
+    folder = Path(torch.__file__).parent / "lib"
+    names = ("libtorch_cpu.so", "libtorch_cpu.dylib", "torch_cpu.dll", "libiomp5md.dll")
+    libraries = [ctypes.CDLL(str(folder / name)) for name in names if (folder / name).exists()]
+
+    def find(name):
+        found = (getattr(library, name, None) for library in libraries)
+        return next((setter for setter in found if setter is not None), lambda count: 0)
+
+    return find("omp_set_num_threads"), find("MKL_Set_Num_Threads_Local")
