@@ -7,7 +7,7 @@ from numbers import Integral
 import numpy as np
 import torch
 from sklearn.base import clone
-from sklearn.utils import check_scalar, gen_batches
+from sklearn.utils import check_scalar
 from sklearn.utils.validation import check_array, check_is_fitted
 
 from passive_pruner._common._base import BaseEncoder
@@ -208,7 +208,7 @@ class FittedVAE(BaseEncoder):
             work(chunk, rows, torch.from_numpy(rows).to(device))
 
         with self._running(seed):
-            share(read, list(gen_batches(len(X), size)), allowed, self._running)
+            share(read, X.slices(size), allowed, self._running)
 
     @contextmanager
     def _running(self, seed=None):
