@@ -98,6 +98,16 @@ class Network(nn.Module):
         return (kl - self.likelihood.log_likelihood(self.decoder(z), x)).mean()
 
 
+def held_out_order(n_rows, seed):
+    """Order of the rows, those that are held out first: as the encoder has it for this seed.
+
+    Which rows these are decides where training ends, so that with others a comparison would need
+    more seeds.
+    """
+    encoder_seed = np.random.RandomState(seed).randint(np.iinfo(np.int32).max)
+    return np.random.default_rng(encoder_seed).permutation(n_rows)
+
+
 def perceptron(*sizes, generator):
     """Linear layers with ReLU between them, started as torch does by default."""
     layers = []
@@ -141,7 +151,7 @@ def hand_loop(train, test, n_components, likelihood, *, seed, max_steps):
     begin = np.array([process_time(), perf_counter()])
     off_clock = np.zeros(2)
     x = torch.from_numpy(train)
-    order = torch.randperm(len(x), generator=generator)
+    order = torch.from_numpy(held_out_order(len(x), seed))
     n_held_out = min(math.ceil(HELD_OUT_SHARE * len(x)), MAX_HELD_OUT)
     held_out, rows = x[order[:n_held_out]], order[n_held_out:]
     network = Network(x, n_components, likelihood, generator)

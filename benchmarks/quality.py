@@ -12,13 +12,15 @@ Every result is a line of JSON in the file ``--out``. What is there is not measu
 ``--again`` names the model: to measure other defaults, copy the file and give ``--again default``.
 The Markdown tables at the end come from all lines; ``--report`` prints them alone.
 
+``--factors`` trains on 100 tables of a known number of factors instead and counts the variables
+that are not passive, and ``--pipelines`` compares pipelines with and without a StandardScaler in
+front. Their results go into the same file.
+
 It runs on one thread. Ratios of times are of CPU time, which other work on the machine changes
 least.
 """
 
 import argparse
-import json
-from pathlib import Path
 from time import perf_counter, process_time
 
 import numpy as np
@@ -31,8 +33,10 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 
 from benchmarks._hand_loop import hand_loop, held_out_elbo
+from benchmarks._quality_checks import compare_pipelines, count_factors
 from benchmarks._quality_data import TABLES
 from benchmarks._quality_report import print_report
+from benchmarks._results import Results
 from passive_pruner import PassiveVariableRemover, VAEEncoder
 from passive_pruner.regime import CRITERIA
 from passive_pruner.vae import Gaussian
@@ -94,7 +98,7 @@ class Run:
             seed=self.seed,
             max_steps=self.table.max_steps,
         )
-        last = {name: looks[-1][f"{name}"] for name in ("cpu", "seconds")}
+        last = {name: looks[-1][name] for name in ("cpu", "seconds")}
         elbo = held_out_elbo(network, self.test).mean()
         return last | {"steps": looks[-1]["step"], "elbo": elbo, "looks": looks}
 
@@ -164,41 +168,29 @@ def models_of(table):
     return [name for name in MODELS if name not in same]
 
 
-def read_lines(path):
-    """Results by table, seed and model; later lines replace earlier ones."""
-    results = {}
-    if path.exists():
-        for line in path.read_text().splitlines():
-            result = json.loads(line)
-            results[result["table"], result["seed"], result["model"]] = result
-    return results
-
-
-def run_tables(names, n_seeds, path, again):
-    """Measure what the file lacks, or is named in `again`, and append it."""
-    known = read_lines(path)
+def run_tables(names, n_seeds, results, again):
+    """Measure what is not known yet, and the models in `again`."""
     for name in names:
         table = TABLES[name]
         for seed in range(n_seeds):
-            missing = [
+            models = [
                 model
                 for model in models_of(table)
-                if model in again or (name, seed, model) not in known
+                if model in again or (name, seed, model) not in results.known
             ]
-            if not missing:
+            if not models:
                 continue
             try:
                 run = Run(table, seed)
             except ImportError as error:
                 print(f"{name}: left out, {error}")
                 break
-            for model in missing:
-                result = {"table": name, "seed": seed, "model": model, **run.measure(model)}
-                with path.open("a") as file:
-                    file.write(json.dumps(result) + "\n")
+            for model in models:
+                result = run.measure(model)
+                results.add(name, seed, model, **result)
                 print(
                     f"{name}, seed {seed}, {model}: {result.get('elbo', np.nan):.2f} nats, "
-                    f"{result['seconds']:.1f} s, {result.get('steps', '')} steps",
+                    f"{result['seconds']:.1f} s, {result.get('steps', 'no')} steps",
                     flush=True,
                 )
 
@@ -207,17 +199,24 @@ def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--out", type=Path, default=Path("quality.jsonl"), help="file of results")
+    parser.add_argument("--out", default="quality.jsonl", help="file of results")
     parser.add_argument("--data", nargs="+", default=list(TABLES), choices=list(TABLES))
     parser.add_argument("--seeds", type=int, default=5, help="number of splits")
     parser.add_argument("--again", nargs="+", default=[], choices=list(MODELS))
     parser.add_argument("--report", action="store_true", help="print the tables alone")
+    parser.add_argument("--factors", action="store_true", help="count known factors instead")
+    parser.add_argument("--pipelines", action="store_true", help="compare pipelines instead")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    if not arguments.report:
-        run_tables(arguments.data, arguments.seeds, arguments.out, arguments.again)
-    results = read_lines(arguments.out)
-    print_report([r for key, r in results.items() if key[0] in arguments.data])
+    results = Results(arguments.out)
+    if arguments.factors:
+        count_factors(results)
+    elif arguments.pipelines:
+        compare_pipelines(results, arguments.seeds)
+    else:
+        if not arguments.report:
+            run_tables(arguments.data, arguments.seeds, results, arguments.again)
+        print_report(results.of(*arguments.data))
 
 
 if __name__ == "__main__":
