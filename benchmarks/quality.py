@@ -6,7 +6,7 @@ Thirteen tables, of which 30 % of the rows are for testing, and on each: PCA and
 whose log-likelihoods are exact; the encoder as it comes, and from a random start if that is not the
 default; and a loop by hand with one noise variance, and with one per column. An ELBO is that of the
 test rows, by 64 independent draws each, in nats per row. Real numbers are standardised by the
-training rows, and columns that are constant in these are left out.
+training rows, and columns or pixels that hardly vary in these are left out.
 
 Every result is a line of JSON in the file ``--out``. What is there is not measured again, unless
 ``--again`` names the model: to measure other defaults, copy the file and give ``--again default``.

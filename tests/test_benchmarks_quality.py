@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from benchmarks import _hand_loop, quality
 from benchmarks import _quality_data as data
 from benchmarks._hand_loop import hand_loop, held_out_elbo, held_out_order
-from benchmarks._quality_checks import factor_table
+from benchmarks._quality_checks import factor_table, print_factors, print_pipelines
 from benchmarks._quality_report import first_near, margin, print_report
 from benchmarks._results import Results
 from passive_pruner import VAEEncoder
@@ -145,3 +145,22 @@ def test_results_go_on_where_a_run_ended(tmp_path, monkeypatch):
     with redirect_stdout(io.StringIO()):
         quality.run_tables(["wine"], 1, Results(path), again=["PCA"])
     assert Results(path).known["wine", 0, "PCA"]["elbo"] < -10
+
+
+def test_factors_and_pipelines_are_counted_by_setting(tmp_path):
+    results = Results(tmp_path / "results.jsonl")
+    for run, (n_factors, by_kl) in enumerate([(2, 2), (3, 3), (2, 5)]):
+        setting = {"n_factors": n_factors, "noise": "equal", "n_rows": 500}
+        results.add("factors", run, "default", **setting, counts={"kl": by_kl, "variance": 2})
+    for seed, (raw, scaled) in enumerate([(0.75, 1.0), (1.0, 0.75)]):
+        results.add("pipeline, wine", seed, "raw", score=raw, kept=1)
+        results.add("pipeline, wine", seed, "scaled", score=scaled, kept=8)
+    output = io.StringIO()
+    with redirect_stdout(output):
+        print_factors(results.of("factors"))
+        print_pipelines(results)
+    text = output.getvalue()
+    assert "| tables | runs | kl | variance | all of them |" in text
+    assert "| all | 3 | 2 | 2 | 1 |" in text
+    assert "| n_factors 2 | 2 | 1 | 2 | 1 |" in text
+    assert "| wine | 0.875 | 0.875 | +0.000, -0.250 | 1.0 | 8.0 |" in text
