@@ -17,6 +17,7 @@ from passive_pruner._common._state import pack_fitted, unpack_fitted, weights_ch
 from passive_pruner._common._threads import share
 from passive_pruner._common._validation import plain_array, seed_from, validate_numeric
 from passive_pruner._common._weights import read_weights, write_weights
+from passive_pruner.vae import Gaussian
 from passive_pruner.vae._network import VAE, Blueprint, is_own, resolve_device, variable_numbers
 from passive_pruner.vae._random import LocalDraws, plain_torch
 
@@ -482,7 +483,12 @@ class FittedVAE(BaseEncoder):
         return pack_fitted(state)
 
     def __setstate__(self, state):
-        super().__setstate__({"init": "random", **unpack_fitted(state)})
+        state = unpack_fitted(state)
+        if "init" not in state:  # saved by a version that had other defaults
+            state |= {"init": "random", "init_": "random"}
+            if state["likelihood"] in (None, "gaussian"):
+                state["likelihood"] = Gaussian("shared")
+        super().__setstate__(state)
         if "weights_" in vars(self):
             self._freeze()
             # What encoders that were saved by earlier versions lack.
