@@ -14,12 +14,12 @@ from passive_pruner._common._base import BaseEncoder
 from passive_pruner._common._draws import elbo_noise, row_keys
 from passive_pruner._common._rows import CHUNK_ROWS, Rows, byte_divisor, flat_images
 from passive_pruner._common._state import pack_fitted, unpack_fitted, weights_checksum
-from passive_pruner._common._threads import share
 from passive_pruner._common._validation import plain_array, seed_from, validate_numeric
 from passive_pruner._common._weights import read_weights, write_weights
 from passive_pruner.vae import Gaussian
 from passive_pruner.vae._network import VAE, Blueprint, is_own, resolve_device, variable_numbers
 from passive_pruner.vae._random import LocalDraws, plain_torch
+from passive_pruner.vae._threads import share
 
 # The difference of two larger numbers may be infinite in float32.
 LARGEST_VALUE = np.finfo(np.float32).max / 2
