@@ -11,11 +11,13 @@ from sklearn.utils import check_scalar
 from sklearn.utils.validation import check_array, check_is_fitted
 
 from passive_pruner._common._base import BaseEncoder
+from passive_pruner._common._documentation import ComponentsInHTML
 from passive_pruner._common._draws import elbo_noise, row_keys
 from passive_pruner._common._rows import CHUNK_ROWS, Rows, byte_divisor, flat_images
 from passive_pruner._common._state import pack_fitted, unpack_fitted, weights_checksum
 from passive_pruner._common._validation import plain_array, seed_from, validate_numeric
 from passive_pruner._common._weights import read_weights, write_weights
+from passive_pruner._explained import EXPLAINED, ExplainedVariance
 from passive_pruner.vae._network import VAE, Blueprint, is_own, resolve_device, variable_numbers
 from passive_pruner.vae._random import LocalDraws, plain_torch
 
@@ -23,13 +25,15 @@ from passive_pruner.vae._random import LocalDraws, plain_torch
 LARGEST_VALUE = np.finfo(np.float32).max / 2
 
 
-class FittedVAE(BaseEncoder):
+class FittedVAE(ComponentsInHTML, ExplainedVariance, BaseEncoder):
     """Base class of :class:`VAEEncoder`: all that is done with a network that is fitted.
 
     The network is not kept: it is rebuilt from `weights_` when needed, and what is kept of it
     stays out of pickles, copies and hashes, which hold arrays only.
     """
 
+    # Attributes that a file of weights holds as well.
+    _BESIDE_WEIGHTS = ("origin_", *EXPLAINED)
     # The arrays of `weights_`, the name of the device, and the network that was built from them.
     _live: tuple[tuple[np.ndarray, ...], str, VAE] | None = None
 
@@ -231,7 +235,9 @@ class FittedVAE(BaseEncoder):
                 f"Z has {Z.shape[1]} columns, but this VAEEncoder decodes codes of "
                 f"{self.n_components_} columns."
             )
-        return self._decode(Z[:, : self.n_components_], self._network().mean)
+        Z = Z[:, : self.n_components_]
+        scale = self._code_scale()
+        return self._decode(Z if scale is None else Z / scale, self._network().mean)
 
     def sample(self, n_samples=1):
         """Draw rows from the model: codes from the prior, then data from the likelihood.
@@ -303,6 +309,9 @@ class FittedVAE(BaseEncoder):
         pruned.n_components_ = len(keep)
         numbers = getattr(self, "variable_numbers_", np.arange(self.n_components_))
         pruned.variable_numbers_ = numbers[keep]
+        for name in EXPLAINED:
+            if hasattr(self, name):
+                setattr(pruned, name, getattr(self, name)[keep])
         for record in pruned.history_:
             record.update({k: v[keep] for k, v in record.items() if isinstance(v, np.ndarray)})
         pruned.weights_ = weights
@@ -337,14 +346,15 @@ class FittedVAE(BaseEncoder):
         True
         """
         check_is_fitted(self)
-        write_weights(self.weights_, path, self.origin_)
+        beside = {name: getattr(self, name) for name in self._BESIDE_WEIGHTS if hasattr(self, name)}
+        write_weights(self.weights_, path, beside)
 
     def load_weights(self, path):
         """Replace the weights by those of a safetensors file.
 
         The file may come from :meth:`save_weights` or from ``safetensors.torch.save_file`` on the
         state dict of the same network; half precision is widened. `history_` stays that of the
-        last fit.
+        last fit; what the variables explain is taken from the file, or unknown.
 
         Parameters
         ----------
@@ -367,8 +377,9 @@ class FittedVAE(BaseEncoder):
             If the file is no complete safetensors file.
         """
         check_is_fitted(self)
-        weights, origin = read_weights(path, self.weights_)
-        self.weights_, self.origin_ = weights, self.origin_ if origin is None else origin
+        weights, beside = read_weights(path, self.weights_, self._BESIDE_WEIGHTS)
+        self._forget_explained()
+        vars(self).update(weights_=weights, **beside)
         self._freeze()
         vars(self).pop("training_state_", None)  # that of other weights
         return self
@@ -435,33 +446,12 @@ class FittedVAE(BaseEncoder):
         """
         return float(self.score_samples(X).mean())
 
-    def _sk_visual_block_(self):
-        """Put the components into the HTML representation, as soon as they are known.
-
-        scikit-learn falls back to a plain table if this raises, as it does before version 1.7.
-        """
-        from sklearn.utils._repr_html.estimator import _VisualBlock
-
-        components = {
-            name: getattr(self, f"{name}_", getattr(self, name))
-            for name in ("objective", "likelihood", "architecture")
-        }
-        shown = {k: v for k, v in components.items() if not (v is None or isinstance(v, str))}
-        if not shown:
-            return _VisualBlock("single", self, names=type(self).__name__, name_details=str(self))
-        return _VisualBlock(
-            "parallel",
-            list(shown.values()),
-            names=[f"{name}: {type(value).__name__}" for name, value in shown.items()],
-            name_details=[str(value) for value in shown.values()],
-        )
-
     def __getstate__(self):
         state = {k: v for k, v in super().__getstate__().items() if k != "_live"}
         return pack_fitted(state)
 
     def __setstate__(self, state):
-        super().__setstate__({"init": "random", **unpack_fitted(state)})
+        super().__setstate__({"init": "random", "whiten": True, **unpack_fitted(state)})
         if "weights_" in vars(self):
             self._freeze()
             # What encoders that were saved by earlier versions lack.

@@ -106,7 +106,16 @@ class BaseEncoder(
         if sampled:
             seed += self._noise_offset()
             codes += np.sqrt(variance) * normal_numbers(tell_apart(keys, part), d, seed)
+        scale = self._code_scale()
+        if scale is not None:
+            codes *= scale
+            if self.add_variance:
+                variance *= scale**2
         return columns
+
+    def _code_scale(self):
+        """Return what the codes of every variable are multiplied by, or None."""
+        return None
 
     def _noise_offset(self):
         """Return what makes the draws of this encoder others than those of one with its seed."""
@@ -123,7 +132,8 @@ class BaseEncoder(
         Returns
         -------
         posterior : Posterior
-            Named tuple of `mean` and `variance`, both of shape (n_samples, n_components), float32.
+            Named tuple of `mean` and `variance`, both of shape (n_samples, n_components), float32;
+            in the units of the prior, N(0, 1).
         """
         return self._posterior(self._validate(X))
 
@@ -146,7 +156,7 @@ class BaseEncoder(
         Returns
         -------
         moments : LatentMoments
-            Of the posterior means and variances, whatever `output` is.
+            Of the posterior means and variances, in the units of the prior, whatever `output` is.
 
         Examples
         --------
