@@ -1,6 +1,7 @@
 """Base class of the encoders: codes, their names, their posterior and its moments."""
 
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from functools import reduce
 
 import numpy as np
@@ -156,7 +157,8 @@ class BaseEncoder(
         Returns
         -------
         moments : LatentMoments
-            Of the posterior means and variances, in the units of the prior, whatever `output` is.
+            Of the posterior means and variances, in the units of the prior, whatever `output` and
+            `whiten` are; with the `code_scale` of an encoder that knows what variables explain.
 
         Examples
         --------
@@ -168,8 +170,10 @@ class BaseEncoder(
         >>> bool((encoder.moments(np.hstack(posterior)).variance_of_mean < [2, 0.1]).all())
         True
         """
+        scale = getattr(self, "code_scale_", None)
         if entropy:
-            return LatentMoments.from_batch(*self.posterior(X), entropy=True)
+            moments = LatentMoments.from_batch(*self.posterior(X), entropy=True)
+            return replace(moments, code_scale=scale)
         if is_dask(X):
             parts = (self.moments(block) for block in values_of(X))
         else:
@@ -181,7 +185,7 @@ class BaseEncoder(
                 )
                 for start in starts
             )
-        return reduce(LatentMoments.merge, parts)
+        return replace(reduce(LatentMoments.merge, parts), code_scale=scale)
 
     def get_feature_names_out(self, input_features=None):
         """Names of the columns that :meth:`transform` returns.
