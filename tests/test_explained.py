@@ -11,7 +11,7 @@ from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 
-from passive_pruner import PretrainedEncoder, VAEEncoder
+from passive_pruner import VAEEncoder
 from passive_pruner._explained import EXPLAINED
 from passive_pruner.vae import BetaVAE, Gaussian, Mixed
 from passive_pruner.vae._explained import Explained, explain
@@ -274,5 +274,7 @@ def test_dask_codes_are_in_the_same_units(cancer):
     )
 
 
-def test_pretrained_encoders_know_no_decoder():
-    assert "whiten" not in PretrainedEncoder().get_params()
+def test_the_width_that_is_found_explains(cancer):
+    encoder = small_encoder(n_components="auto", max_steps=200).fit(cancer[0])
+    assert encoder.explained_variance_.shape == (encoder.n_components_,)
+    assert np.all(encoder.explained_variance_ >= 0)

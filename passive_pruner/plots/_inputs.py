@@ -171,9 +171,9 @@ def as_rows(encoder, X) -> np.ndarray:
 def reconstruct(encoder, codes: np.ndarray, original: np.ndarray) -> np.ndarray:
     """Decode codes into rows that can be compared with those they stand for.
 
-    Codes are in the units of the prior. Where a likelihood of counts has ``exposure="row_sum"``, codes tell the composition of a row and
-    not its sum, and decode to the mean row sum. Such columns get the sum that their row has, over
-    the cells that are present.
+    Codes are in the units of the prior. Where a likelihood of counts has ``exposure="row_sum"``,
+    they tell the composition of a row and not its sum, and decode to the mean row sum. Such columns
+    get the sum that their row has, over the cells that are present.
     """
     decoded = decode(encoder, codes).reshape(original.shape).astype(np.float64)
     columns = np.arange(original.shape[1])

@@ -220,8 +220,9 @@ class LatentMoments:
                 f"Cannot merge moments of {self._kind} with moments of {other._kind}: "
                 "all batches must come from the same encoder with the same output."
             )
-        scales = [np.empty(0) if m.code_scale is None else m.code_scale for m in (self, other)]
-        if not np.array_equal(*scales):
+        unknown = np.empty(0)
+        scale = unknown if self.code_scale is None else self.code_scale
+        if not np.array_equal(scale, unknown if other.code_scale is None else other.code_scale):
             raise ValueError(
                 "Cannot merge moments with different code_scale: it is that of one fitted encoder."
             )
