@@ -50,8 +50,10 @@ class VAEEncoder(TrainedVAE):
         Where training starts. "factor_analysis" fits a factor analysis to the training rows, in
         one pass over them, and starts as that model; variables for which the data shows no factor
         start passive. The start is epoch 0 of `history_`, so with early stopping the model never
-        is worse on the held-out rows. It needs a Gaussian likelihood, None being
-        ``Gaussian("per_feature")``, an MLP with `linear_path`, which None is, and no missing cells.
+        is worse on the held-out rows. It needs an MLP with `linear_path`, which None is, and a
+        likelihood, None being ``Gaussian("per_feature")``, of which a part is Gaussian,
+        Bernoulli, categorical or for counts without exposure. It is an error with others, with
+        ``Conv`` and with networks of your own.
     output : {"mean", "sampled"}, default="mean"
         What :meth:`transform` returns: the mean representation, or the sampled representation,
         one draw from the posterior of each row.

@@ -15,6 +15,7 @@ from passive_pruner._common._documentation import ComponentsInHTML
 from passive_pruner._common._draws import elbo_noise, row_keys
 from passive_pruner._common._rows import CHUNK_ROWS, Rows, byte_divisor, flat_images
 from passive_pruner._common._state import pack_fitted, unpack_fitted, weights_checksum
+from passive_pruner._common._threads import share
 from passive_pruner._common._validation import plain_array, seed_from, validate_numeric
 from passive_pruner._common._weights import read_weights, write_weights
 from passive_pruner._explained import EXPLAINED, ExplainedVariance
@@ -153,19 +154,21 @@ class FittedVAE(ComponentsInHTML, ExplainedVariance, BaseEncoder):
 
     def _encode(self, X, mean, variance, keys=None):
         network = self._network()
-        with self._running():
-            for chunk, rows, x in _chunks(X, network):
-                self.likelihood_.check_data(rows)
-                mean_x, log_variance = network.encode(x)
-                mean[chunk] = mean_x.numpy(force=True)
-                written = [mean[chunk]]
-                if variance is not None:
-                    variance[chunk] = log_variance.exp().numpy(force=True)
-                    written.append(variance[chunk])
-                if not _are_finite(*written):
-                    self._raise_not_finite(rows, chunk.start)
-                if keys is not None:
-                    keys[chunk] = row_keys(rows)
+
+        def encode(chunk, rows, x):
+            self.likelihood_.check_data(rows)
+            mean_x, log_variance = network.encode(x)
+            mean[chunk] = mean_x.numpy(force=True)
+            written = [mean[chunk]]
+            if variance is not None:
+                variance[chunk] = log_variance.exp().numpy(force=True)
+                written.append(variance[chunk])
+            if not _are_finite(*written):
+                self._raise_not_finite(rows, chunk.start)
+            if keys is not None:
+                keys[chunk] = row_keys(rows)
+
+        self._for_chunks(X, network, encode)
 
     def _raise_not_finite(self, rows, start):
         """Name the cell that has no finite code."""
@@ -188,12 +191,28 @@ class FittedVAE(ComponentsInHTML, ExplainedVariance, BaseEncoder):
 
     def _decode(self, Z, decode, seed=None):
         X = np.empty((len(Z), self.n_features_in_), dtype=np.float32)
-        with self._running(seed):
-            for chunk, _, z in _chunks(Rows(Z), self._network()):
-                X[chunk] = decode(z).numpy(force=True)
+
+        def write(chunk, rows, z):
+            X[chunk] = decode(z).numpy(force=True)
+
+        self._for_chunks(Rows(Z), self._network(), write, seed=seed)
         if self.origin_.any():
             X = X + self.origin_
         return X.reshape(-1, *self.feature_shape_)
+
+    def _for_chunks(self, X, network, work, *, size=CHUNK_ROWS, seed=None):
+        """Call ``work(chunk, rows, x)`` for the chunks of a table: slice, rows, and a tensor."""
+        device = next(network.parameters()).device
+        # Draws come in the order of the rows, and networks of the user may draw.
+        draws = seed is not None or not is_own(self.architecture_)
+        allowed = 1 if draws or device.type != "cpu" else torch.get_num_threads()
+
+        def read(chunk):
+            rows = X[chunk]
+            work(chunk, rows, torch.from_numpy(rows).to(device))
+
+        with self._running(seed):
+            share(read, X.slices(size), allowed, self._running)
 
     @contextmanager
     def _running(self, seed=None):
@@ -421,13 +440,15 @@ class FittedVAE(ComponentsInHTML, ExplainedVariance, BaseEncoder):
         dtype = torch.float64 if is_own(self.architecture_) else torch.float32
         network = network.to(dtype)
         elbo = np.empty(len(X))
-        with self._running():
-            for chunk, rows, x in _chunks(X, network, CHUNK_ROWS // 4):
-                self.likelihood_.check_data(rows)
-                noise = torch.from_numpy(elbo_noise(row_keys(rows), self.n_components_))
-                elbo[chunk] = network.elbo(x.to(dtype), noise.to(device, dtype)).numpy(force=True)
-                if not _are_finite(elbo[chunk]):
-                    self._raise_not_finite(rows, chunk.start)
+
+        def score(chunk, rows, x):
+            self.likelihood_.check_data(rows)
+            noise = torch.from_numpy(elbo_noise(row_keys(rows), self.n_components_))
+            elbo[chunk] = network.elbo(x.to(dtype), noise.to(device, dtype)).numpy(force=True)
+            if not _are_finite(elbo[chunk]):
+                self._raise_not_finite(rows, chunk.start)
+
+        self._for_chunks(X, network, score, size=CHUNK_ROWS // 4)
         return elbo
 
     def score(self, X, y=None):
@@ -473,13 +494,6 @@ class FittedVAE(ComponentsInHTML, ExplainedVariance, BaseEncoder):
         tags.input_tags.sparse = True
         tags.input_tags.allow_nan = self.allow_missing
         return tags
-
-
-def _chunks(X, network, size=CHUNK_ROWS):
-    """Yield a table in chunks: their slices, their rows, and these on the device."""
-    device = next(network.parameters()).device
-    for chunk, rows in X.chunks(size):
-        yield chunk, rows, torch.from_numpy(rows).to(device)
 
 
 def _are_finite(*arrays):

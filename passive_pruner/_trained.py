@@ -15,7 +15,7 @@ from passive_pruner.exceptions import (
 from passive_pruner.regime import LatentMoments
 from passive_pruner.regime import variance as variance_criterion
 from passive_pruner.training._distributed import n_processes
-from passive_pruner.training._start import start_at_factor_analysis
+from passive_pruner.training._start import obstacle_to_factor_analysis, start_at_factor_analysis
 from passive_pruner.training._training import EPOCH_STEPS, PROBE_ROWS, Training
 from passive_pruner.training._width import find_width
 from passive_pruner.vae import MLP, BetaVAE, Gaussian
@@ -83,16 +83,15 @@ class TrainedVAE(FittedVAE):
         """Refuse what has no factor analysis to start from."""
         if self.init == "random":
             return
-        wrong = {
-            "likelihood": type(self.likelihood_) is not Gaussian,
-            "architecture": not getattr(self.architecture_, "linear_path", False),
-            "allow_missing": self.allow_missing_,
-        }
-        for name in (name for name, is_wrong in wrong.items() if is_wrong):
+        name = obstacle_to_factor_analysis(
+            self.likelihood_, self.architecture_, self.n_features_in_
+        )
+        if name:
             raise ValueError(
-                f"init='factor_analysis' takes a Gaussian likelihood, an MLP with linear_path=True "
-                f"and no missing cells, got {name}={getattr(self, f'{name}_')!r}. Change it, or "
-                "choose init='random'."
+                "init='factor_analysis' takes a likelihood of the package, with a part that is "
+                "Gaussian, Bernoulli, categorical or for counts without exposure, and an MLP with "
+                f"linear_path=True, got {name}={getattr(self, f'{name}_')!r}. Change it, or choose "
+                "init='random'."
             )
 
     def _table(self, X, *, reset, **kwargs):

@@ -16,7 +16,7 @@ from passive_pruner.training._factor_analysis import (
     factor_analysis,
     largest_noise_eigenvalue,
 )
-from passive_pruner.vae import MLP, Bernoulli, BetaVAE, Conv, Gaussian
+from passive_pruner.vae import MLP, BetaVAE, ContinuousBernoulli, Conv, Gaussian, Poisson
 
 
 def table(n_factors, n_samples, seed, *, n_features=30, equal_noise=False):
@@ -211,14 +211,14 @@ def test_the_whole_life_of_an_encoder_with_linear_paths(cancer):
 @pytest.mark.parametrize(
     ("params", "name"),
     [
-        ({"likelihood": Bernoulli()}, "likelihood=Bernoulli"),
+        ({"likelihood": ContinuousBernoulli()}, "likelihood=ContinuousBernoulli"),
+        ({"likelihood": Poisson(exposure="row_sum")}, "likelihood=Poisson"),
         ({"architecture": MLP((8,))}, r"architecture=MLP\(hidden_layer_sizes=\(8,\)\)"),
         ({"architecture": Conv((4, 4, 1))}, "architecture=Conv"),
-        ({"allow_missing": True}, "allow_missing=True"),
     ],
 )
 def test_what_has_no_factor_analysis_is_refused_by_name(params, name):
-    X = np.random.default_rng(0).uniform(size=(50, 16))
+    X = np.random.default_rng(0).integers(0, 2, size=(50, 16))
     defaults = {"architecture": MLP((8,), linear_path=True)}
     with pytest.raises(ValueError, match=f"init='factor_analysis' takes .* got {name}"):
         small_encoder(init="factor_analysis", **{**defaults, **params}).fit(X)

@@ -123,9 +123,13 @@ class Rows:
 
     def chunks(self, size: int = CHUNK_ROWS) -> Iterator[tuple[slice, np.ndarray]]:
         """Yield the whole table in order, as slices of at most `size` rows with their values."""
-        for start in range(0, len(self), size):
-            chunk = slice(start, min(start + size, len(self)))
+        for chunk in self.slices(size):
             yield chunk, self[chunk]
+
+    def slices(self, size: int) -> list[slice]:
+        """Return the whole table in order, as slices of at most `size` rows."""
+        n = len(self)
+        return [slice(start, min(start + size, n)) for start in range(0, n, size)]
 
     def parts(
         self, rows: np.ndarray, rng: np.random.RandomState

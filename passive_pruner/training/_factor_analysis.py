@@ -53,9 +53,25 @@ class Factors:
         """
         return (self.loadings / self.noise[:, np.newaxis]).T / (beta + self.gain[:, np.newaxis])
 
+    def rotated(self, present: np.ndarray | float = 1.0) -> "Factors":
+        """Return the same model with W' diag(r / psi) W = diag(g), for shares r of cells present.
+
+        The posterior of a row in which cells are missing at random then is diagonal on average.
+        """
+        if not self.loadings.shape[1]:
+            return self
+        scale = np.sqrt(np.maximum(present, np.finfo(float).eps) / self.noise)[:, np.newaxis]
+        u, singular, vt = np.linalg.svd(self.loadings * scale, full_matrices=False)
+        u, _ = svd_flip(u, vt)
+        return Factors(u * singular / scale, self.noise, singular**2)
+
 
 def factor_analysis(
-    covariance: np.ndarray, n_samples: int, max_factors: int, *, noise_kind: str = "per_feature"
+    covariance: np.ndarray,
+    n_samples: float,
+    max_factors: int,
+    *,
+    noise_kind: str | np.ndarray = "per_feature",
 ) -> Factors:
     """Fit a factor analysis that has as many factors as the data shows.
 
@@ -70,13 +86,14 @@ def factor_analysis(
     ----------
     covariance : ndarray of shape (n_features, n_features)
         Covariance of the data.
-    n_samples : int
+    n_samples : float
         Number of rows that it is of.
     max_factors : int
         Most factors.
-    noise_kind : {"per_feature", "shared", "fixed"}, default="per_feature"
+    noise_kind : {"per_feature", "shared", "fixed"} or ndarray of int, default="per_feature"
         Whether every column has a noise variance of its own, or all have one, as in probabilistic
-        PCA, or all have the noise variance 1.
+        PCA, or all have the noise variance 1. An array of shape (n_features,) has the same number
+        for columns that share a noise variance, and -1 for those whose noise variance is 1.
 
     Returns
     -------
@@ -97,7 +114,8 @@ def factor_analysis(
     variance = covariance.diagonal().copy()
     n_features = len(variance)
     floor = NOISE_FLOOR * np.where(variance > 0, variance, 1.0)
-    noise = _noise(variance, floor, noise_kind)
+    groups = _groups(noise_kind, n_features) if isinstance(noise_kind, str) else noise_kind
+    noise = _noise(variance, floor, groups)
     loadings = np.zeros((n_features, 0))
     edge = largest_noise_eigenvalue(n_samples, n_features)
     while loadings.shape[1] < min(max_factors, n_features - 1):
@@ -107,21 +125,21 @@ def factor_analysis(
         if top <= edge:
             break
         loadings = np.hstack([loadings, direction * np.sqrt(top - 1) * scale[:, np.newaxis]])
-        noise = _noise(variance - np.sum(loadings**2, axis=1), 10 * floor, noise_kind)
-        loadings, noise = _em(covariance, loadings, noise, floor, noise_kind, STEPS_PER_FACTOR)
+        noise = _noise(variance - np.sum(loadings**2, axis=1), 10 * floor, groups)
+        loadings, noise = _em(covariance, loadings, noise, floor, groups, STEPS_PER_FACTOR)
     if loadings.shape[1]:
-        loadings, noise = _em(covariance, loadings, noise, floor, noise_kind, LAST_STEPS)
-    return _rotated(loadings, noise)
+        loadings, noise = _em(covariance, loadings, noise, floor, groups, LAST_STEPS)
+    return Factors(loadings, noise, np.zeros(loadings.shape[1])).rotated()
 
 
-def largest_noise_eigenvalue(n_samples: int, n_features: int) -> float:
+def largest_noise_eigenvalue(n_samples: float, n_features: int) -> float:
     """95 % quantile of the largest eigenvalue of a covariance of standard normal noise."""
     a, b = np.sqrt(max(n_samples - 1, 1)), np.sqrt(n_features)
     spread = (a + b) * (1 / a + 1 / b) ** (1 / 3)
     return ((a + b) ** 2 + TRACY_WIDOM_95 * spread) / n_samples
 
 
-def _em(covariance, loadings, noise, floor, noise_kind, n_steps):
+def _em(covariance, loadings, noise, floor, groups, n_steps):
     variance = covariance.diagonal()
     identity = np.eye(loadings.shape[1])
     for _ in range(n_steps):
@@ -130,21 +148,28 @@ def _em(covariance, loadings, noise, floor, noise_kind, n_steps):
         to_mean = posterior_covariance @ scaled.T
         cross = covariance @ to_mean.T
         loadings = np.linalg.solve(posterior_covariance + to_mean @ cross, cross.T).T
-        noise = _noise(variance - np.sum(loadings * cross, axis=1), floor, noise_kind)
+        noise = _noise(variance - np.sum(loadings * cross, axis=1), floor, groups)
     return loadings, noise
 
 
-def _noise(residual, floor, noise_kind):
-    if noise_kind == "fixed":
-        return np.ones_like(residual)
-    residual = np.maximum(residual, floor)
-    return np.full_like(residual, residual.mean()) if noise_kind == "shared" else residual
+def _groups(noise_kind, n_features):
+    if noise_kind == "per_feature":
+        return np.arange(n_features)
+    return np.full(n_features, 0 if noise_kind == "shared" else -1)
 
 
-def _rotated(loadings, noise):
-    scale = np.sqrt(noise)[:, np.newaxis]
-    if not loadings.shape[1]:
-        return Factors(loadings, noise, np.zeros(0))
-    u, singular, vt = np.linalg.svd(loadings / scale, full_matrices=False)
-    u, _ = svd_flip(u, vt)
-    return Factors(u * singular * scale, noise, singular**2)
+def pooled(noise: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Give columns of the same group their mean noise variance, and those of group -1 variance 1.
+
+    Parameters
+    ----------
+    noise : ndarray of shape (n_features,)
+    groups : ndarray of int of shape (n_features,)
+    """
+    _, numbers = np.unique(groups, return_inverse=True)
+    means = np.bincount(numbers, noise) / np.bincount(numbers)
+    return np.where(groups < 0, 1.0, means[numbers])
+
+
+def _noise(residual, floor, groups):
+    return pooled(np.maximum(residual, floor), groups)

@@ -175,8 +175,9 @@ class FastStep:
         log_ratio, batch = self.likelihood.log_ratio, len(residual)
         if not self.has_one_noise:
             log_v_ratio = log_ratio.detach() * STRETCH
-            is_above = log_v_ratio >= LOG_FLOOR
-            log_v = self.likelihood.start + log_v_ratio.clamp_(min=LOG_FLOOR)
+            log_floor = self.likelihood.log_floor
+            is_above = log_v_ratio >= log_floor
+            log_v = self.likelihood.start + log_v_ratio.clamp_(min=log_floor)
             weight = self.squared_scale * torch.exp(-log_v)
             torch.mul(residual, weight / batch, out=g_outputs)
             squared = torch.mul(residual, g_outputs, out=residual).sum(dim=0)

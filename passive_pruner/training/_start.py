@@ -5,11 +5,55 @@ from typing import Any, cast
 import numpy as np
 import torch
 
-from passive_pruner._common._rows import CHUNK_ROWS, Rows
-from passive_pruner.training._factor_analysis import factor_analysis
-from passive_pruner.vae._architectures import WithLinearPath
-from passive_pruner.vae._likelihoods._gaussian import GaussianModule
+from passive_pruner._common._rows import Rows
+from passive_pruner.training._counterpart import counterparts
+from passive_pruner.training._covariance import (
+    Moments,
+    moments,
+    moments_with_missing,
+    sample,
+)
+from passive_pruner.training._factor_analysis import (
+    NOISE_FLOOR,
+    Factors,
+    factor_analysis,
+    pooled,
+)
+from passive_pruner.vae._architectures import MLP, Architecture, WithLinearPath
+from passive_pruner.vae._likelihoods import Likelihood, LikelihoodModule
 from passive_pruner.vae._network import VAE
+
+# Largest standard deviations of an output over the prior that are tried where the factor analysis
+# is an expansion around the column means, which says little far from them: a column that is 1 in
+# two rows of thousands, and equal to another one there, would get a slope that no other row bears.
+SPREADS = (4.0, 2.0, 1.0, 0.5, 0.0)
+# Training rows on which they are compared where none are held out.
+N_BOUND_ROWS = 1024
+# Rounds in which noise and linear posterior find each other where cells are missing.
+NOISE_ROUNDS = 6
+
+
+def obstacle_to_factor_analysis(
+    likelihood: Likelihood, architecture: Architecture, n_features: int
+) -> str | None:
+    """Tell what keeps an encoder from starting at a factor analysis of the data.
+
+    Parameters
+    ----------
+    likelihood, architecture : Likelihood, Architecture
+        The components in use; the likelihood is resolved for the table.
+    n_features : int
+        Number of columns.
+
+    Returns
+    -------
+    name : {"architecture", "likelihood"} or None
+        The component that stands in the way; None if nothing does.
+    """
+    if type(architecture) is not MLP or not architecture.linear_path:
+        return "architecture"
+    module = likelihood.build(np.zeros((1, n_features), dtype=np.float32))
+    return None if counterparts(module, n_features) else "likelihood"
 
 
 @torch.no_grad()
@@ -19,14 +63,14 @@ def start_at_factor_analysis(
     """Set the weights of a network so that it is a factor analysis of some rows.
 
     The linear paths hold the factor analysis, and the last layers of the perceptrons beside them
-    are 0 but for their biases: at ``beta=1`` the ELBO of a row is then its log-likelihood under
-    the factor analysis. Variables for which the data shows no factor have the prior as their
-    posterior, and are decoded into nothing.
+    are 0 but for their biases: at ``beta=1`` and with a Gaussian likelihood the ELBO of a row
+    without missing cells is then its log-likelihood under the factor analysis. Variables for which
+    the data shows no factor have the prior as their posterior, and are decoded into nothing.
 
     Parameters
     ----------
     network : VAE
-        On the CPU, of two halves with linear paths and with a Gaussian likelihood.
+        On the CPU, of two halves with linear paths and with a likelihood that has a counterpart.
     X : Rows of shape (n_samples, n_features)
         Data.
     rows, held_out : ndarray of int
@@ -41,61 +85,194 @@ def start_at_factor_analysis(
     n_factors : int
         Number of variables that are not passive.
     """
-    encoder = cast(WithLinearPath, network.encoder)
     decoder = cast(WithLinearPath, network.decoder)
-    likelihood = cast(GaussianModule, network.likelihood)
-    units = likelihood.noise_units.double().numpy()
-    mean, covariance, n_samples = _moments(X, rows, likelihood, units)
-    d = decoder.linear.in_features
-    beta = max(beta, 1e-6)  # without a weight the best posterior has no variance
-    factors = factor_analysis(covariance, n_samples, d, noise_kind=likelihood.noise_kind)
-    k = len(factors.gain)
-    if likelihood.noise_kind != "fixed":
-        noise = factors.noise
-        if len(held_out):
-            of_held_out = _residual(X[held_out], factors, mean, likelihood, units)
-            weight = len(held_out) / (n_samples + len(held_out))
-            noise = (1 - weight) * noise + weight * of_held_out
-        if likelihood.noise_kind == "shared":
-            noise = np.full_like(noise, noise.mean())
-        likelihood.set_noise(noise)
+    model = LinearModel(network.likelihood, X.shape[1], decoder.linear.in_features)
+    of_held_out = model.values(X[held_out])
+    if network.allow_missing:
+        table = model.values(sample(X, rows))
+        of_rows = moments_with_missing(table, model.fit)
+        factors = model.fit(of_rows)
+        # No linear map is the posterior of every row, so there is more noise than in the factor
+        # analysis: as much as the codes leave. With more of it, the best map is another one.
+        table = np.concatenate([table, of_held_out])
+        for _ in range(NOISE_ROUNDS if np.isnan(table).any() else 1):
+            factors = model.with_noise_of(table, 1.0, of_rows, factors)
+    else:
+        of_rows = moments(X, rows, model.values)
+        weight = len(held_out) / (of_rows.n_samples + len(held_out))
+        factors = model.with_noise_of(of_held_out, weight, of_rows, model.fit(of_rows))
+    bound = np.inf
+    if model.is_expansion:
+        x = torch.from_numpy(X[held_out if len(held_out) else rows[:N_BOUND_ROWS]])
+        elbos = []
+        for spread in SPREADS:
+            _write(network, model, model.bounded(factors, of_rows, spread), of_rows, beta)
+            elbos.append(_elbo(network, x))
+        bound = SPREADS[int(np.argmax(np.nan_to_num(elbos, nan=-np.inf)))]
+    return _write(network, model, model.bounded(factors, of_rows, bound), of_rows, beta)
 
-    to_mean = np.zeros((2 * d, len(units)))
-    to_mean[:k] = factors.posterior_map(beta) * units
-    bias = np.zeros(2 * d)
-    bias[:k] = -factors.posterior_map(beta) @ mean
+
+class LinearModel:
+    """Factor analysis of what the encoder sees, with the noise that a likelihood has there.
+
+    Columns whose likelihood has no counterpart take no part: their loadings are 0.
+
+    Parameters
+    ----------
+    likelihood : LikelihoodModule
+    n_features, n_components : int
+        Numbers of columns and of latent variables.
+    """
+
+    def __init__(self, likelihood: LikelihoodModule, n_features: int, n_components: int):
+        self.likelihood = likelihood
+        self.n_components = n_components
+        self.parts = counterparts(likelihood, n_features)
+        self.is_expansion = any(part.is_expansion for part, _, _ in self.parts)
+        # Columns of one number have one noise variance, and that of columns of -1 is fixed.
+        self.groups = np.full(n_features, -1)
+        for part, columns, _ in self.parts:
+            of_kind = {"fixed": -1, "shared": columns[0], "per_feature": columns}
+            self.groups[columns] = of_kind[part.noise_kind]
+
+    def values(self, rows: np.ndarray) -> np.ndarray:
+        """Return what the encoder sees of rows, in float64, with NaN in missing cells."""
+        return self.likelihood.standardize(torch.from_numpy(rows)).double().numpy()
+
+    def fit(self, of_rows: Moments) -> Factors:
+        """Fit factors to moments."""
+        units = self._noise_units(of_rows)
+        takes_part = np.isfinite(units)
+        used, units = np.flatnonzero(takes_part), units[takes_part]
+        factors = factor_analysis(
+            of_rows.covariance[np.ix_(used, used)] / np.outer(units, units),
+            of_rows.n_samples,
+            self.n_components,
+            noise_kind=self.groups[used],
+        )
+        loadings = np.zeros((len(takes_part), len(factors.gain)))
+        loadings[used] = factors.loadings * units[:, np.newaxis]
+        noise = np.where(takes_part, 1.0, of_rows.covariance.diagonal() + 1.0)
+        noise[used] = factors.noise * units**2
+        return Factors(loadings, noise, factors.gain)
+
+    def with_noise_of(
+        self, table: np.ndarray, weight: float, of_rows: Moments, factors: Factors
+    ) -> Factors:
+        """Give learned noise a share of what the codes leave of a table.
+
+        Parameters
+        ----------
+        table : ndarray of shape (n_samples, n_features)
+            Values, with NaN in missing cells.
+        weight : float
+            The share.
+        of_rows, factors
+            Moments, and the factors that were fitted to them.
+
+        Returns
+        -------
+        factors : Factors
+            With other noise.
+        """
+        factors = factors.rotated(of_rows.present)
+        present = ~np.isnan(table)
+        centred = np.where(present, table - of_rows.mean, 0.0)
+        left = centred - centred @ factors.posterior_map().T @ factors.loadings.T
+        n_present = present.sum(axis=0)
+        square = np.sum(left**2, axis=0, where=present) / np.maximum(n_present, 1)
+        # Over the posterior of a row the codes vary, and what is left with them.
+        of_table = square + factors.loadings**2 @ (1 / (1 + factors.gain))
+        variance = of_rows.covariance.diagonal()
+        of_table = np.maximum(of_table, NOISE_FLOOR * np.where(variance > 0, variance, 1.0))
+        share = np.where(n_present > 0, weight, 0.0)
+        noise = (1 - share) * factors.noise + share * of_table
+        units = np.where(self.groups < 0, 1.0, self._noise_units(of_rows)) ** 2
+        noise = pooled(noise / units, self.groups) * units
+        return Factors(
+            factors.loadings, np.where(self.groups < 0, factors.noise, noise), factors.gain
+        )
+
+    def bounded(self, factors: Factors, of_rows: Moments, spread: float) -> Factors:
+        """Shorten the loadings of outputs that would vary by more, over the prior, than `spread`.
+
+        What learned noise there is grows by what they lose. Gaussian columns have no bound.
+        """
+        loadings = factors.loadings.copy()
+        for part, columns, _ in self.parts:
+            if part.is_expansion:
+                slope = part.slope(of_rows.mean[columns], of_rows.n_samples)
+                current = np.sqrt(np.sum(loadings[columns] ** 2, axis=1)) / slope
+                share = spread / np.maximum(current, max(spread, np.finfo(float).tiny))
+                loadings[columns] *= share[:, np.newaxis]
+        lost = np.sum(factors.loadings**2 - loadings**2, axis=1)
+        noise = factors.noise + np.where(self.groups < 0, 0.0, lost)
+        return Factors(loadings, noise, factors.gain).rotated(of_rows.present)
+
+    def outputs(self, factors: Factors, of_rows: Moments, n_outputs: int):
+        """Set the noise of the likelihood, and return the decoder's loadings and biases."""
+        weight = np.zeros((n_outputs, len(factors.gain)))
+        bias = np.zeros(n_outputs)
+        for part, columns, outputs in self.parts:
+            mean, n = of_rows.mean[columns], of_rows.n_samples
+            weight[outputs] = factors.loadings[columns] / part.slope(mean, n)[:, np.newaxis]
+            spread = np.sqrt(np.sum(weight[outputs] ** 2, axis=1))
+            bias[outputs] = part.offset(mean, spread, n)
+            part.set_noise(mean, factors.noise[columns], n)
+        return weight, bias
+
+    def _noise_units(self, of_rows):
+        units = np.full(len(of_rows.mean), np.inf)
+        for part, columns, _ in self.parts:
+            units[columns] = part.noise_units(of_rows.mean[columns], of_rows.n_samples)
+        return units
+
+
+def _write(network, model, factors, of_rows, beta):
+    """Set encoder, decoder and noise, and return the number of variables that are not passive."""
+    _write_encoder(network, factors, of_rows, max(beta, 1e-6))  # 0 would leave no variance
+    weight, bias = model.outputs(factors, of_rows, network.decoder.linear.out_features)
+    _write_half(network.decoder, weight, bias)
+    return int(np.sum(factors.gain > 0))
+
+
+def _elbo(network, x):
+    generator = torch.Generator("cpu").manual_seed(0)
+    d = network.decoder.linear.in_features
+    noise = torch.randn(1, len(x), d, generator=generator, dtype=torch.float32, device="cpu")
+    return network.elbo(x, noise).mean().item()
+
+
+def _write_encoder(network, factors, of_rows, beta):
+    """Set the encoder to the posterior of a row, where cells are missing that of a typical one.
+
+    A missing cell is read as 0 and has a 0 in its column of the mask, of which a weight makes it
+    count as the mean. Its row has a lower precision, 1 + the sum of w^2 / psi over the cells that
+    are present; the log-variance follows that to first order.
+    """
+    encoder = cast(WithLinearPath, network.encoder)
+    k, p = len(factors.gain), len(of_rows.mean)
+    n_outputs, n_inputs = encoder.linear.weight.shape
+    d = n_outputs // 2
+    to_mean = factors.posterior_map(beta)
+    weight, bias = np.zeros((n_outputs, n_inputs)), np.zeros(n_outputs)
+    weight[:k, :p] = to_mean
     bias[d : d + k] = np.log(beta / (beta + factors.gain))
-    loadings = np.zeros((len(units), d))
-    loadings[:, :k] = factors.loadings / units[:, np.newaxis]
-    for half, weight, shift in ((encoder, to_mean, bias), (decoder, loadings, mean / units)):
-        half.linear.weight.copy_(torch.from_numpy(weight))
-        last: Any = half.perceptron[-1]
-        last.weight.zero_()
-        last.bias.copy_(torch.from_numpy(shift))
-    return k
+    if network.allow_missing:
+        weight[:k, p:] = -to_mean * of_rows.mean
+        information = (factors.loadings**2 / factors.noise[:, np.newaxis]).T
+        weight[d : d + k, p:] = -information / (beta + factors.gain[:, np.newaxis])
+        bias[d : d + k] -= weight[d : d + k, p:] @ of_rows.present
+    else:
+        bias[:k] = -to_mean @ of_rows.mean
+    _write_half(encoder, weight, bias)
 
 
-def _residual(chunk, factors, mean, likelihood, units):
-    """Mean square of what the factors leave of some rows, by column, over their posterior."""
-    centred = _values(chunk, likelihood, units) - mean
-    left = centred - centred @ factors.posterior_map().T @ factors.loadings.T
-    return np.mean(left**2, axis=0) + factors.loadings**2 @ (1 / (1 + factors.gain))
-
-
-def _values(chunk, likelihood, units):
-    location, scale = likelihood.location.double().numpy(), likelihood.scale.double().numpy()
-    return (chunk.astype(np.float64) - location) / scale * units
-
-
-def _moments(X, rows, likelihood, units):
-    """Mean and covariance of rows in the units of the noise, in one pass, and their number."""
-    total, square, n = np.zeros(len(units)), np.zeros((len(units), len(units))), 0
-    for part, numbers in X.parts(rows, np.random.RandomState(0)):
-        for start in range(0, len(numbers), CHUNK_ROWS):
-            chunk = part[np.sort(numbers[start : start + CHUNK_ROWS])]
-            values = _values(chunk, likelihood, units)
-            total += values.sum(axis=0)
-            square += values.T @ values
-            n += len(values)
-    mean = total / n
-    return mean, square / n - np.outer(mean, mean), n
+def _write_half(half, weight, bias):
+    """Make a perceptron with a linear path the linear map of a weight and a bias."""
+    k = weight.shape[1]
+    half.linear.weight.zero_()
+    half.linear.weight[:, :k] = torch.from_numpy(weight)
+    last: Any = half.perceptron[-1]
+    last.weight.zero_()
+    last.bias.copy_(torch.from_numpy(bias))

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from passive_pruner._common._threads import one_thread
+
 aten = torch.ops.aten
 # Operators that draw and take no generator -> the overload of the same operator that takes one.
 _WITH_GENERATOR = {
@@ -127,23 +129,21 @@ def _dropout(generator, x, p, train=True):
 def plain_torch(*, grad: bool) -> Iterator[None]:
     """Shield a block from modes of torch that the calling thread is in.
 
-    Gradients are recorded or not as asked, autocast is off, and tensors that are made without a
-    device are on the CPU.
+    Gradients are recorded or not as asked, autocast is off, tensors that are made without a device
+    are on the CPU, and one thread computes: the numbers do not depend on torch's count of threads.
 
     Parameters
     ----------
     grad : bool
         Whether gradients are recorded; if not, what is computed are inference tensors.
     """
-    # Convolutions ask OpenMP for their number of threads, which in a new thread of Python is that
-    # of all cores until torch has set its own there: reading it sets it.
-    torch.get_num_threads()
     casting = [kind for kind in ("cpu", "cuda", "mps") if torch.is_autocast_enabled(kind)]
     if not grad and not casting and torch.get_default_device().type == "cpu":
-        with torch.inference_mode():  # the usual case, in which one row takes no time for the rest
+        # the usual case, in which one row takes no time for the rest
+        with one_thread(), torch.inference_mode():
             yield
         return
-    with ExitStack() as stack:
+    with one_thread(), ExitStack() as stack:
         stack.enter_context(torch.inference_mode(not grad))
         if grad:
             stack.enter_context(torch.enable_grad())

@@ -58,10 +58,10 @@ class Categorical(Likelihood):
             )
 
     def build(self, X, *, allow_missing=False):
-        return _CategoricalModule(missing=allow_missing)
+        return CategoricalModule(missing=allow_missing)
 
 
-class _CategoricalModule(LikelihoodModule):
+class CategoricalModule(LikelihoodModule):
     def distribution(self, outputs):
         """Distribution of the position of the 1, of batch shape (batch,)."""
         # OneHotCategorical would raise on NaN, before training can report that it diverged.

@@ -97,7 +97,7 @@ class Poisson(_CountLikelihood):
     """
 
     def build(self, X, *, allow_missing=False):
-        return _PoissonModule(X, self.exposure, missing=allow_missing)
+        return PoissonModule(X, self.exposure, missing=allow_missing)
 
 
 class NegativeBinomial(_CountLikelihood):
@@ -147,7 +147,7 @@ class NegativeBinomial(_CountLikelihood):
     """
 
     def build(self, X, *, allow_missing=False):
-        return _NegativeBinomialModule(X, self.exposure, missing=allow_missing)
+        return NegativeBinomialModule(X, self.exposure, missing=allow_missing)
 
 
 class _CountModule(LikelihoodModule):
@@ -200,12 +200,12 @@ class _CountModule(LikelihoodModule):
         return super().sample(outputs).clamp(max=MAX_COUNT)
 
 
-class _PoissonModule(_CountModule):
+class PoissonModule(_CountModule):
     def distribution(self, outputs, x=None):
         return _Poisson(self.log_rate(outputs, x))
 
 
-class _NegativeBinomialModule(_CountModule):
+class NegativeBinomialModule(_CountModule):
     def __init__(self, X: np.ndarray, exposure: str | None, *, missing: bool):
         super().__init__(X, exposure, missing=missing)
         # Method of moments, the outputs of the decoder being zero: E[(x - m)^2 - m] = m^2 / theta.

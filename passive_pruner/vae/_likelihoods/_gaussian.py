@@ -25,6 +25,7 @@ START = 0.1
 # A column that can be reproduced exactly (a constant one) has no finite optimal variance. This
 # floor, relative to the starting value, is the precision of float32.
 LOG_FLOOR = 2 * math.log(np.finfo(np.float32).eps)
+SMALLEST = math.exp(LOG_FLOOR)
 
 
 class Gaussian(Likelihood):
@@ -41,7 +42,12 @@ class Gaussian(Likelihood):
     Notes
     -----
     With a shared variance the columns of largest scale decide what is encoded, as in PCA:
-    standardise the data first if all columns should count alike.
+    standardise the data first if all columns should count alike. With a variance per feature the
+    model does not depend on the units of the columns.
+
+    A column that has one value in nearly all rows tells little of its noise: with a variance per
+    feature, that of a column of which k rows differ from the others is at least a share of
+    1 / (k + 2) of its variance, times the share of the other rows.
 
     The learned, shared variance is the sigma-VAE of Rybkin, Daniilidis and Levine (2021),
     "Simple and Effective VAE Training with Calibrated Decoders", arXiv 2006.13202, section 4.1.
@@ -79,6 +85,7 @@ class GaussianModule(LikelihoodModule):
     location: torch.Tensor
     scale: torch.Tensor
     start: torch.Tensor
+    log_floor: torch.Tensor
 
     def __init__(self, X: np.ndarray, variance: str | float, *, missing: bool):
         super().__init__(missing=missing)
@@ -92,10 +99,20 @@ class GaussianModule(LikelihoodModule):
         else:
             start = np.full(1, column_variance.mean() if variance == "shared" else float(variance))
         self._register("start", np.log(start))
+        floor = np.full(len(start), LOG_FLOOR)
+        if variance == "per_feature":
+            floor = np.log(np.maximum(least_noise(X), SMALLEST))
+        self._register("log_floor", floor)
         learned = isinstance(variance, str)
         log_ratio = math.log(START) / STRETCH if learned else 0.0
         log_ratios = torch.full((len(start),), log_ratio, dtype=torch.float32, device="cpu")
         self.log_ratio = nn.Parameter(log_ratios, requires_grad=learned)
+
+    def _load_from_state_dict(self, state_dict, prefix, *args):
+        # Weights that were saved before columns had floors of their own.
+        floor = torch.full_like(self.log_floor, LOG_FLOOR)
+        state_dict.setdefault(f"{prefix}log_floor", floor)
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def standardize(self, x):
         return (x - self.location) / self.scale
@@ -136,7 +153,35 @@ class GaussianModule(LikelihoodModule):
         return _Normal(mean, scale.expand_as(outputs), validate_args=False)
 
     def _log_variance(self):
-        return self.start + (STRETCH * self.log_ratio).clamp(min=LOG_FLOOR)
+        return self.start + (STRETCH * self.log_ratio).clamp(min=self.log_floor)
+
+
+def least_noise(X: np.ndarray) -> np.ndarray:
+    """Least noise that some rows can tell of columns, as a share of their variance.
+
+    A column that has one value in all rows but k can be reproduced in all of these, as a network
+    has weights enough for that. The next such row has a chance of 1 / (k + 2) to be none of them,
+    by Laplace's rule of succession, and then its whole deviation is noise. Of a column without a
+    value that is frequent, this says nothing: the bound is multiplied by the share of the rows
+    that have the most frequent value.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        NaN where a cell is missing.
+
+    Returns
+    -------
+    share : ndarray of shape (n_features,)
+        At least 0, and below 1 / 2.
+    """
+    share = np.zeros(X.shape[1])
+    for j in range(X.shape[1]):
+        _, counts = np.unique(X[:, j][~np.isnan(X[:, j])], return_counts=True)
+        if len(counts) > 1:
+            n, frequent = counts.sum(), counts.max()
+            share[j] = (frequent - 1) / n / (n - frequent + 2)
+    return share
 
 
 class _Normal(Normal):

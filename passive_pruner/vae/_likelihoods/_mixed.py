@@ -107,10 +107,10 @@ class Mixed(Likelihood):
                 raise ValueError(f"In columns {columns} of X: {error}") from error
 
     def build(self, X, *, allow_missing=False):
-        return _MixedModule(self.parts, X, missing=allow_missing)
+        return MixedModule(self.parts, X, missing=allow_missing)
 
 
-class _MixedModule(LikelihoodModule):
+class MixedModule(LikelihoodModule):
     def __init__(self, parts, X: np.ndarray, *, missing: bool):
         super().__init__(missing=missing)
         self.parts = nn.ModuleList(
