@@ -41,6 +41,11 @@ class ExplainedVariance:
         self.explained_variance_ratio_ = found.ratio
         self.code_scale_ = found.scale
 
+    def _cut_explained(self, keep):
+        for name in EXPLAINED:
+            if hasattr(self, name):
+                setattr(self, name, getattr(self, name)[keep])
+
     def _forget_explained(self):
         for name in EXPLAINED:
             vars(self).pop(name, None)
@@ -56,3 +61,8 @@ class ExplainedVariance:
                 "Fit it anew, call partial_fit with some rows, or set whiten=True."
             )
         return self.code_scale_.astype(np.float32)
+
+    def _in_prior_units(self, codes):
+        """Undo what `whiten` does to codes."""
+        scale = self._code_scale()
+        return codes if scale is None else codes / scale

@@ -254,9 +254,8 @@ class FittedVAE(ComponentsInHTML, ExplainedVariance, BaseEncoder):
                 f"Z has {Z.shape[1]} columns, but this VAEEncoder decodes codes of "
                 f"{self.n_components_} columns."
             )
-        Z = Z[:, : self.n_components_]
-        scale = self._code_scale()
-        return self._decode(Z if scale is None else Z / scale, self._network().mean)
+        Z = self._in_prior_units(Z[:, : self.n_components_])
+        return self._decode(Z, self._network().mean)
 
     def sample(self, n_samples=1):
         """Draw rows from the model: codes from the prior, then data from the likelihood.
@@ -328,9 +327,7 @@ class FittedVAE(ComponentsInHTML, ExplainedVariance, BaseEncoder):
         pruned.n_components_ = len(keep)
         numbers = getattr(self, "variable_numbers_", np.arange(self.n_components_))
         pruned.variable_numbers_ = numbers[keep]
-        for name in EXPLAINED:
-            if hasattr(self, name):
-                setattr(pruned, name, getattr(self, name)[keep])
+        pruned._cut_explained(keep)
         for record in pruned.history_:
             record.update({k: v[keep] for k, v in record.items() if isinstance(v, np.ndarray)})
         pruned.weights_ = weights

@@ -222,7 +222,8 @@ def test_truncated_files_raise(form, folder, tmp_path):
     content = (folder / f"BetaVAE.{form}").read_bytes()
     for share in (0.1, 0.5, 0.99):
         (tmp_path / "part").write_bytes(content[: int(share * len(content))])
-        with pytest.raises((EOFError, ValueError, pickle.UnpicklingError, zipfile.BadZipFile)):
+        errors = (EOFError, IndexError, ValueError, pickle.UnpicklingError, zipfile.BadZipFile)
+        with pytest.raises(errors):
             LOAD[form](tmp_path / "part")
 
 
