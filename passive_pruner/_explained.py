@@ -33,9 +33,9 @@ class ExplainedVariance:
         with self._running():
             chunks = (torch.from_numpy(x).to(device) for _, x in rows.chunks(DECODED_ROWS))
             found = explain(network, chunks)
-            means = torch.tensor([*found.change, *found.square, found.total], device=device)
-            means = mean_over_processes(means).numpy(force=True).astype(np.float64)
-        change, square = means[:-1].reshape(2, -1)
+            means = np.array([*found.change, *found.square, found.total], dtype=np.float32)
+            means = mean_over_processes(torch.from_numpy(means).to(device)).numpy(force=True)
+        change, square = means[:-1].astype(np.float64).reshape(2, -1)
         found = Explained(change, square, float(means[-1]))
         self.explained_variance_ = found.change
         self.explained_variance_ratio_ = found.ratio

@@ -64,8 +64,7 @@ class PassiveVariableRemover(
         0.9       0.1       1.15
         ========  ========  =========
 
-    criterion : {"active_units", "variance", "kl", "entropy", "explained_variance"}, \
-            default="active_units"
+    criterion : str, default="active_units"
         Evidence for the types, and the columns that X must have:
 
         - "active_units": X holds mean codes; passive if Var(mu) <= threshold [2]_.

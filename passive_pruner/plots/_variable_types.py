@@ -173,9 +173,9 @@ class VariableTypesDisplay:
         kind : {"scatter", "bar"}, default="scatter"
             "scatter" shows the mean of the posterior variance s2 against its variance, one point
             per variable; "bar" one statistic, sorted.
-        statistic : {"variance_of_mean", "mean_of_variance", "kl", "entropy_power", \
-                "explained_variance_ratio"}, default=None
-            What the bars show. None is what the criterion compares with its threshold.
+        statistic : str, default=None
+            What the bars show: "variance_of_mean", "mean_of_variance", "kl", "entropy_power" or
+            "explained_variance_ratio". None is what the criterion compares with its threshold.
         ax : Axes, default=None
             Axes to draw on; None makes a new figure.
 
