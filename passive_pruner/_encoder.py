@@ -41,19 +41,25 @@ class VAEEncoder(TrainedVAE):
     objective : Objective or None, default=None
         What is minimised; None is ``BetaVAE(beta=1.0)``, the ELBO.
     likelihood : Likelihood, str or None, default=None
-        Distribution of the data given a code; None is ``Gaussian()``, whose variance is learned.
+        Distribution of the data given a code; None is ``Gaussian()``, whose variance is learned
+        for each column.
         Names for likelihoods with default settings: "bernoulli", "categorical",
         "continuous_bernoulli", "gaussian", "negative_binomial" and "poisson".
     architecture : Architecture or None, default=None
-        Encoder and decoder networks; None is ``MLP()``, two hidden layers of 256 ReLU units.
-    init : {"random", "factor_analysis"}, default="random"
+        Encoder and decoder networks; None is ``MLP()``, two hidden layers of 256 ReLU units,
+        with `linear_path` where `init` is "factor_analysis", or "auto" and the likelihood
+        Gaussian.
+    init : {"auto", "random", "factor_analysis"}, default="auto"
         Where training starts. "factor_analysis" fits a factor analysis to the training rows, in
         one pass over them, and starts as that model; variables for which the data shows no factor
         start passive. The start is epoch 0 of `history_`, so with early stopping the model never
-        is worse on the held-out rows. It needs an MLP with `linear_path`, which None is, and a
-        likelihood, None being ``Gaussian("per_feature")``, of which a part is Gaussian,
-        Bernoulli, categorical or for counts without exposure. It is an error with others, with
-        ``Conv`` and with networks of your own.
+        is worse on the held-out rows. It needs an MLP with `linear_path`, and a likelihood of
+        which a part is Gaussian, Bernoulli, categorical or for counts without exposure; with
+        others, with ``Conv`` and with networks of your own it is an error.
+
+        "auto" is "factor_analysis" in :meth:`fit` where the likelihood is Gaussian and the
+        architecture None or an MLP with `linear_path`; where the data shows no factor at all,
+        training goes on from random weights. In all other cases it is "random".
     output : {"mean", "sampled"}, default="mean"
         What :meth:`transform` returns: the mean representation, or the sampled representation,
         one draw from the posterior of each row.
@@ -84,13 +90,14 @@ class VAEEncoder(TrainedVAE):
         weight throughout; the patience of early stopping begins after the warm-up.
     early_stopping : bool, default=True
         Whether to hold out rows, stop when the objective on them no longer improves, and restore
-        the best weights. With the default objective this is the validation ELBO. Schedules of an
-        objective count as finished when it is measured.
+        the best weights, all of which are averages over the last 50 steps or so. With the default
+        objective this is the validation ELBO. Schedules of an objective count as finished when it
+        is measured.
     validation_fraction : float, default=0.1
         Share of the rows that early stopping holds out; at least 1 and at most 1024 rows.
     n_iter_no_change : int, default=5
         Epochs of 100 gradient steps without an improvement by more than `tol` after which
-        training stops. Under ``init="factor_analysis"`` epochs have 25 steps, and training first
+        training stops. After a start at factor analysis epochs have 25 steps, and training first
         goes on from the best weights twice, each time at a fifth of the rate.
     tol : float, default=0.001
         Improvement that counts, in nats per row.
@@ -113,7 +120,7 @@ class VAEEncoder(TrainedVAE):
     weights_ : dict of str to ndarray
         Parameters of the fitted network, by their name in its torch state dict.
     history_ : list of dict
-        One record per epoch of 100 gradient steps, or 25 under ``init="factor_analysis"``,
+        One record per epoch of 100 gradient steps, or 25 after a start at factor analysis,
         measured on the held-out rows (without early stopping on up to 1024 training rows):
         "elbo", "reconstruction", "kl", "regularizer" and "objective" in nats per row, "n_active",
         the number of variables whose mean has a variance above 0.1, and per variable
@@ -145,6 +152,8 @@ class VAEEncoder(TrainedVAE):
         :meth:`partial_fit`.
     objective_, likelihood_, architecture_ : Objective, Likelihood, Architecture
         The components in use.
+    init_ : {"random", "factor_analysis"}
+        The start in use.
     n_components_ : int
         Number of latent variables.
     variable_numbers_ : ndarray of shape (`n_components_`,)
@@ -195,9 +204,9 @@ class VAEEncoder(TrainedVAE):
     Networks of the user (:class:`~passive_pruner.vae.FromFactory`) may draw random numbers, as
     dropout does: they come from `random_state` too. In evaluation they draw the same every time.
 
-    ``init="factor_analysis"`` starts from what correlations show. Structure that is in no
-    correlation, such as that of a circle in the columns cos(kt) and sin(kt), may then be missed:
-    compare the :meth:`score` with that of a random start where columns hardly correlate.
+    A start at factor analysis begins with what correlations show. Structure that is in no
+    correlation may be missed where there are correlations too: compare the :meth:`score` with that
+    of a random start. On images a random start is the better one.
 
     A read-only memory map (``numpy.load(..., mmap_mode="r")``) of float32 is trained from without
     a copy.
@@ -239,7 +248,7 @@ class VAEEncoder(TrainedVAE):
         "objective": [Objective, None],
         "likelihood": [Likelihood, StrOptions(set(LIKELIHOODS)), None],
         "architecture": [Architecture, None],
-        "init": [StrOptions({"random", "factor_analysis"})],
+        "init": [StrOptions({"auto", "random", "factor_analysis"})],
         "output": [StrOptions({"mean", "sampled"})],
         "add_variance": ["boolean"],
         "whiten": ["boolean"],
@@ -265,7 +274,7 @@ class VAEEncoder(TrainedVAE):
         objective=None,
         likelihood=None,
         architecture=None,
-        init="random",
+        init="auto",
         output="mean",
         add_variance=False,
         whiten=True,
@@ -420,7 +429,7 @@ class VAEEncoder(TrainedVAE):
                     "n_components='auto' is found by training on all rows, which partial_fit does "
                     "not see. Give a number, or call fit on a sample first."
                 )
-            seed = self._settle(continued=continued)
+            seed = self._settle(continued=continued, one_pass=True)
             table = self._table(X, reset=not continued)
             if not continued:
                 self.n_components_ = self.n_components

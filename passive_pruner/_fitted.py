@@ -13,14 +13,15 @@ from sklearn.utils.validation import check_array, check_is_fitted
 from passive_pruner._common._base import BaseEncoder
 from passive_pruner._common._documentation import ComponentsInHTML
 from passive_pruner._common._draws import elbo_noise, row_keys
-from passive_pruner._common._rows import CHUNK_ROWS, Rows, byte_divisor, flat_images
+from passive_pruner._common._rows import CHUNK_ROWS, Rows, are_finite, byte_divisor, flat_images
 from passive_pruner._common._state import pack_fitted, unpack_fitted, weights_checksum
-from passive_pruner._common._threads import share
 from passive_pruner._common._validation import plain_array, seed_from, validate_numeric
 from passive_pruner._common._weights import read_weights, write_weights
 from passive_pruner._explained import EXPLAINED, ExplainedVariance
+from passive_pruner.vae import Gaussian
 from passive_pruner.vae._network import VAE, Blueprint, is_own, resolve_device, variable_numbers
 from passive_pruner.vae._random import LocalDraws, plain_torch
+from passive_pruner.vae._threads import share
 
 # The difference of two larger numbers may be infinite in float32.
 LARGEST_VALUE = np.finfo(np.float32).max / 2
@@ -163,7 +164,7 @@ class FittedVAE(ComponentsInHTML, ExplainedVariance, BaseEncoder):
             if variance is not None:
                 variance[chunk] = log_variance.exp().numpy(force=True)
                 written.append(variance[chunk])
-            if not _are_finite(*written):
+            if not are_finite(*written):
                 self._raise_not_finite(rows, chunk.start)
             if keys is not None:
                 keys[chunk] = row_keys(rows)
@@ -442,7 +443,7 @@ class FittedVAE(ComponentsInHTML, ExplainedVariance, BaseEncoder):
             self.likelihood_.check_data(rows)
             noise = torch.from_numpy(elbo_noise(row_keys(rows), self.n_components_))
             elbo[chunk] = network.elbo(x.to(dtype), noise.to(device, dtype)).numpy(force=True)
-            if not _are_finite(elbo[chunk]):
+            if not are_finite(elbo[chunk]):
                 self._raise_not_finite(rows, chunk.start)
 
         self._for_chunks(X, network, score, size=CHUNK_ROWS // 4)
@@ -469,7 +470,12 @@ class FittedVAE(ComponentsInHTML, ExplainedVariance, BaseEncoder):
         return pack_fitted(state)
 
     def __setstate__(self, state):
-        super().__setstate__({"init": "random", "whiten": True, **unpack_fitted(state)})
+        state = unpack_fitted(state)
+        if "init" not in state:  # saved by a version that had other defaults
+            state |= {"init": "random", "init_": "random"}
+            if state["likelihood"] in (None, "gaussian"):
+                state["likelihood"] = Gaussian("shared")
+        super().__setstate__({"whiten": True, **state})
         if "weights_" in vars(self):
             self._freeze()
             # What encoders that were saved by earlier versions lack.
@@ -491,9 +497,3 @@ class FittedVAE(ComponentsInHTML, ExplainedVariance, BaseEncoder):
         tags.input_tags.sparse = True
         tags.input_tags.allow_nan = self.allow_missing
         return tags
-
-
-def _are_finite(*arrays):
-    """Whether all numbers are finite: then their sum is, unless they are too large to add up."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        return all(np.isfinite(array.sum()) for array in arrays)

@@ -14,6 +14,7 @@ from passive_pruner.exceptions import (
 )
 from passive_pruner.regime import LatentMoments
 from passive_pruner.regime import variance as variance_criterion
+from passive_pruner.training._best_epoch import copy_of_weights
 from passive_pruner.training._distributed import n_processes
 from passive_pruner.training._start import obstacle_to_factor_analysis, start_at_factor_analysis
 from passive_pruner.training._training import EPOCH_STEPS, PROBE_ROWS, Training
@@ -28,6 +29,10 @@ from passive_pruner.vae._random import plain_torch
 MAX_STATISTICS_ROWS = 2048
 # Rows of later calls that are compared with the first.
 COMPARED_ROWS = 256
+# Looks at the held-out rows, after a start at factor analysis, in what is an epoch otherwise.
+LOOKS = 4
+# How often training from there goes on at a fifth of the rate before it ends.
+N_DECAYS = 2
 # Mean distance of a column from its location, in standard deviations, at which something is wrong.
 FAR = 10.0
 
@@ -35,11 +40,12 @@ FAR = 10.0
 class TrainedVAE(FittedVAE):
     """Base class of :class:`VAEEncoder`: the steps that `fit` and `partial_fit` share."""
 
-    def _settle(self, *, continued):
+    def _settle(self, *, continued, one_pass=False):
         """Take over the components, or refuse what cannot change, and return the seed."""
         if continued:
             self._refuse_changes()
         else:
+            self.init_ = "random" if one_pass and self.init == "auto" else self._init_in_use()
             self.architecture_ = self._new_architecture()
             self.allow_missing_ = self.allow_missing
             for name in ("variable_numbers_", "training_state_"):
@@ -67,21 +73,31 @@ class TrainedVAE(FittedVAE):
                 "warm_start=False."
             )
 
+    def _init_in_use(self):
+        """Start of :meth:`fit`: what "auto" stands for."""
+        if self.init != "auto":
+            return self.init
+        architecture = self._new_architecture()
+        is_linear = type(architecture) is MLP and architecture.linear_path
+        is_gaussian = type(self._new_likelihood()) is Gaussian
+        return "factor_analysis" if is_gaussian and is_linear else "random"
+
     def _new_architecture(self):
-        default = MLP(linear_path=self.init == "factor_analysis")
+        is_gaussian = type(self._new_likelihood()) is Gaussian
+        default = MLP(
+            linear_path=self.init == "factor_analysis" or (self.init == "auto" and is_gaussian)
+        )
         return (default if self.architecture is None else self.architecture).validated()
 
     def _new_likelihood(self):
         likelihood = self.likelihood
-        if likelihood is None and self.init == "factor_analysis":
-            likelihood = Gaussian("per_feature")
-        elif likelihood is None or isinstance(likelihood, str):
+        if likelihood is None or isinstance(likelihood, str):
             likelihood = LIKELIHOODS[likelihood or "gaussian"]()
         return likelihood.validated()
 
     def _check_start(self):
         """Refuse what has no factor analysis to start from."""
-        if self.init == "random":
+        if self.init != "factor_analysis":
             return
         name = obstacle_to_factor_analysis(
             self.likelihood_, self.architecture_, self.n_features_in_
@@ -145,8 +161,10 @@ class TrainedVAE(FittedVAE):
 
         def train(width, n_steps):
             self.n_components_ = width
-            network = self._new_network(table, rows, eval_rows, seed)
-            training = self._training(network, table, rows, eval_rows, seed, n_steps=n_steps)
+            network, start = self._new_network(table, rows, eval_rows, seed)
+            training = self._training(
+                network, table, rows, eval_rows, seed, n_steps=n_steps, **start
+            )
             # Half a search is no search: an interrupted one ends the fit.
             training.keeps_interrupted = False
             training.run()
@@ -158,21 +176,29 @@ class TrainedVAE(FittedVAE):
             )
 
     def _new_network(self, table, rows, eval_rows, seed):
+        """Make a network, and the parameters of :class:`Training` that suit its start."""
         statistics = table.draw(MAX_STATISTICS_ROWS, np.random.default_rng(seed))
         network = self._blueprint().build(statistics[:], seed)
-        if self.init == "factor_analysis":
-            beta = self.objective_.beta if type(self.objective_) is BetaVAE else 1.0
-            held_out = np.setdiff1d(eval_rows, rows)
-            start_at_factor_analysis(network, table, rows, held_out, beta)
-        return network
+        if self.init_ == "random":
+            return network, {}
+        at_random = copy_of_weights(network)
+        beta = self.objective_.beta if type(self.objective_) is BetaVAE else 1.0
+        held_out = np.setdiff1d(eval_rows, rows)
+        n_factors = start_at_factor_analysis(network, table, rows, held_out, beta)
+        # A start that is a good model already is left in small steps, with many looks.
+        start = {"counts_start": True, "n_decays": N_DECAYS, "epoch_steps": self._epoch_steps()}
+        if n_factors == 0 and self.init == "auto":
+            # Nothing is correlated, so whatever there is to find lies where all variables at the
+            # prior are no way to begin: gradients vanish there. It takes longer to be better.
+            patience = LOOKS * self.n_iter_no_change if self.early_stopping else None
+            start |= {"other_start": at_random, "patience": patience}
+        return network, start
 
     def _epoch_steps(self):
-        # A start that is a good model already is left in small steps, with many looks.
-        return EPOCH_STEPS // 4 if self.init == "factor_analysis" else EPOCH_STEPS
+        return EPOCH_STEPS // LOOKS if self._init_in_use() == "factor_analysis" else EPOCH_STEPS
 
     def _training(self, network, table, rows, eval_rows, seed, *, n_steps, **kwargs):
         """Prepare a run of training with the parameters of the encoder."""
-        is_fitted = self.init == "factor_analysis" and not kwargs.get("first_step")
         return Training(
             network,
             self.objective_,
@@ -188,10 +214,11 @@ class TrainedVAE(FittedVAE):
             seed=seed,
             is_mlp=type(self.architecture_) is MLP,
             is_own=is_own(self.architecture_),
-            epoch_steps=self._epoch_steps(),
-            n_decays=2 if is_fitted else 0,
-            counts_start=is_fitted,
-            **{"patience": self.n_iter_no_change if self.early_stopping else None, **kwargs},
+            **{
+                "patience": self.n_iter_no_change if self.early_stopping else None,
+                "epoch_steps": self._epoch_steps(),
+                **kwargs,
+            },
         )
 
     def _train(self, table, rows, eval_rows, seed, *, continued, task, one_pass=False):
@@ -213,9 +240,9 @@ class TrainedVAE(FittedVAE):
 
         with plain_torch(grad=True):
             if continued:
-                network = self._blueprint().load(self.weights_)
+                network, start = self._blueprint().load(self.weights_), {}
             else:
-                network = self._new_network(table, rows, eval_rows, seed)
+                network, start = self._new_network(table, rows, eval_rows, seed)
             training = self._training(
                 network,
                 table,
@@ -231,7 +258,7 @@ class TrainedVAE(FittedVAE):
                 on_epoch=end_epoch,
                 # A pass that is cut short is none: an interrupt ends the loop that makes passes.
                 keeps_interrupted=not one_pass,
-                **({"patience": None} if one_pass else {}),
+                **({**start, "patience": None} if one_pass else start),
             )
             if continued:
                 self._compare_with_start(network, table, seed)

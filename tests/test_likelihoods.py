@@ -76,7 +76,7 @@ MIXED = Mixed(
 )
 
 CASES = {
-    "gaussian shared": (Gaussian(), real_numbers),
+    "gaussian shared": (Gaussian("shared"), real_numbers),
     "gaussian per feature": (Gaussian("per_feature"), real_numbers),
     "bernoulli": (Bernoulli(), binary),
     "continuous bernoulli": (ContinuousBernoulli(), grey_levels),

@@ -249,7 +249,9 @@ def test_shared_and_fixed_noise_within_mixed_is_that_of_the_parts_alone():
     one = started(X, likelihood=Mixed([(Gaussian("per_feature"), half) for half in halves]))
     whole = started(X, likelihood=Gaussian("per_feature"))
     assert one.score(X) == pytest.approx(whole.score(X), abs=1e-3)
-    shared = started(X, likelihood=Mixed([("gaussian", halves[0]), (Gaussian(0.5), halves[1])]))
+    shared = started(
+        X, likelihood=Mixed([(Gaussian("shared"), halves[0]), (Gaussian(0.5), halves[1])])
+    )
     noise = [part.variance().tolist() for part in shared.to_torch().likelihood.parts]
     assert len(noise[0]) == 1 and noise[1] == pytest.approx([0.5])
 

@@ -50,7 +50,7 @@ def epochs(encoder):
         {"architecture": MLP((16,))},
         {"architecture__activation": "tanh"},
         {"likelihood": "poisson"},
-        {"likelihood": Gaussian("per_feature")},
+        {"likelihood": Gaussian("shared")},
         {"likelihood__variance": 0.5},
         {"allow_missing": True},
     ],
@@ -306,7 +306,7 @@ def test_rows_that_are_far_from_the_first_are_named(first, message, go_on, cance
 def test_encoders_of_one_seed_share_no_noise(cancer):
     X, _ = cancer
     params = {"output": "sampled", "objective": BetaVAE(1e4), "random_state": 0}
-    likelihoods = (Gaussian(), Gaussian("per_feature"))
+    likelihoods = (Gaussian("shared"), Gaussian("per_feature"))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # both collapse, as they should here
         draws = [small_encoder(likelihood=one, **params).fit_transform(X) for one in likelihoods]

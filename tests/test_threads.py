@@ -14,9 +14,9 @@ from threadpoolctl import threadpool_limits
 from passive_pruner import VAEEncoder
 from passive_pruner._common import _threads
 from passive_pruner._common._rows import Rows
-from passive_pruner._common._threads import one_thread, share
 from passive_pruner.vae import Conv
 from passive_pruner.vae._random import plain_torch
+from passive_pruner.vae._threads import one_thread, share
 
 X = np.random.default_rng(0).standard_normal((1500, 32), dtype=np.float32)
 # Large enough that torch shares its matrix products among the threads that it has.

@@ -169,6 +169,7 @@ def _train_and_evaluate(model: Model, settings: Settings):
         objective=objective,
         likelihood=data.likelihood,
         architecture=architecture,
+        init="random",
         output="mean",
         max_steps=model.steps,
         batch_size=settings.batch_size,

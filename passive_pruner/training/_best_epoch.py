@@ -1,9 +1,66 @@
-"""Early stopping: which epoch was the best, and whether there has been none for too long."""
+"""Early stopping: averages of weights, the best epoch, and whether there was none for too long."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import nn
+
+# Gradient steps that an average is mostly of. Single weights jump about their mean by a step of
+# Adam at a time, which costs held-out rows some tenths of a nat.
+HORIZON = 50
+
+
+class Average:
+    """Exponential average of parameters, which can stand in their place for a while.
+
+    The average over the last steps has less of the noise of single steps than the parameters
+    themselves [1]_, so it is what is evaluated, compared and kept.
+
+    Parameters
+    ----------
+    parameters : sequence of torch.nn.Parameter
+        They go on being trained from their own values.
+
+    References
+    ----------
+    .. [1] B. T. Polyak and A. B. Juditsky, "Acceleration of stochastic approximation by
+       averaging", SIAM Journal on Control and Optimization 30, 1992.
+    """
+
+    def __init__(self, parameters: Sequence[nn.Parameter]):
+        self.parameters = parameters
+        self.restart()
+
+    @torch.no_grad()
+    def restart(self) -> None:
+        """Begin anew from the present parameters."""
+        self.values = [p.clone() for p in self.parameters]
+        self.own: list[torch.Tensor] | None = None
+        self.n_steps = 0
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Take in the parameters after one more step."""
+        self.n_steps += 1
+        for value, parameter in zip(self.values, self.parameters, strict=True):
+            value.lerp_(parameter, 1 / min(self.n_steps, HORIZON))
+
+    @torch.no_grad()
+    def show(self) -> None:
+        """Put the average in the place of the parameters."""
+        self.own = [p.clone() for p in self.parameters]
+        for value, parameter in zip(self.values, self.parameters, strict=True):
+            parameter.copy_(value)
+
+    @torch.no_grad()
+    def hide(self) -> None:
+        """Put the parameters back, if the average is in their place."""
+        if self.own is None:
+            return
+        for own, parameter in zip(self.own, self.parameters, strict=True):
+            parameter.copy_(own)
+        self.own = None
 
 
 class BestEpoch:

@@ -15,7 +15,7 @@ from passive_pruner._common._rows import Rows
 from passive_pruner._common._warnings import warn_user
 from passive_pruner.exceptions import DivergenceWarning, TrainingInterruptedWarning
 from passive_pruner.training._batches import permuted_batches
-from passive_pruner.training._best_epoch import BestEpoch, copy_of_weights
+from passive_pruner.training._best_epoch import Average, BestEpoch, copy_of_weights
 from passive_pruner.training._discriminator import Discriminator
 from passive_pruner.training._distributed import (
     agree_on_steps,
@@ -108,6 +108,8 @@ class VAENet(NeuralNet):
         ):
             step_fn(x)
         self.history.record("step", self.step_)
+        if self.training.average:
+            self.training.average.show()
         share_state(self.module_)  # what a forward pass counts, such as the means of batch norm
         for key, value in self.evaluate().items():
             self.history.record(key, value)
@@ -128,6 +130,8 @@ class VAENet(NeuralNet):
         if self.step_ + 1 < self.criterion_.kl_warmup_steps:
             self.training.hold_likelihood()
         self.optimizer_.step()
+        if self.training.average:
+            self.training.average.update()
         if self.criterion_.discriminator:
             self.criterion_.discriminator.train_step(sample)
         self.step_ += 1
@@ -190,7 +194,8 @@ class Training:
         As in :class:`VAEEncoder`.
     patience : int or None
         Epochs without an improvement of the objective on `eval_rows` by more than `tol` nats
-        after which training stops; the best weights are then restored. None: neither.
+        after which training stops; the best weights are then restored. Those that are evaluated
+        are averages over the last steps. None: nothing of this.
     tol : float
         In nats per row.
     seed : int
@@ -215,7 +220,8 @@ class Training:
 
     counts_start : bool, default=False
         Whether the start is recorded and compared like an epoch, as epoch 0.
-
+    other_start : dict of str to Tensor, optional
+        Weights to train from once the start is recorded.
     epoch_steps : int, default=100
         Gradient steps between two evaluations.
     n_decays : int, default=0
@@ -251,6 +257,7 @@ class Training:
     on_epoch: Callable[[list[dict[str, Any]]], bool] = lambda history: False
     keeps_interrupted: bool = True
     counts_start: bool = False
+    other_start: dict[str, torch.Tensor] | None = None
     epoch_steps: int = EPOCH_STEPS
     n_decays: int = 0
     best_epoch: int = 0
@@ -291,7 +298,7 @@ class Training:
             If interrupted before the end of the first epoch.
         """
         net = self._prepare()
-        stopper = None
+        stopper = self.average = None
         if self.patience is not None:
             stopper = BestEpoch(self.patience, self.tol, self.kl_warmup_steps)
         batches = permuted_batches(self.X, self.rows, self.batch_size, self._batch_order)
@@ -304,7 +311,13 @@ class Training:
                 self.history.append(_record(net))
                 if stopper:
                     stopper.compare(self.history[-1], self.module)
+            if self.other_start is not None:
+                self.module.load_state_dict(self.other_start)
+            if stopper:
+                self.average = Average([p for _, p in net.get_all_learnable_params()])
             while net.step_ < self.last_step:
+                if self.average:
+                    self.average.hide()
                 weights = copy_of_weights(self.module)
                 self.on_epoch_begin()
                 net.fit_loop(batches, epochs=1)
@@ -346,6 +359,7 @@ class Training:
     def _decay(self, net, stopper):
         """Go on from the best weights at a lower rate."""
         self.module.load_state_dict(stopper.best[1])
+        self.average.restart()
         stopper.misses = 0
         for group in net.optimizer_.param_groups:
             group["lr"] /= DECAY

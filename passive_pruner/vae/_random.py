@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from passive_pruner._common._threads import one_thread
+from passive_pruner.vae._threads import one_thread
 
 aten = torch.ops.aten
 # Operators that draw and take no generator -> the overload of the same operator that takes one.

@@ -33,9 +33,9 @@ class Gaussian(Likelihood):
 
     Parameters
     ----------
-    variance : {"shared", "per_feature"} or float, default="shared"
-        Variance of the likelihood: one learned number shared by all features, one learned number
-        per feature, or a fixed positive number. A fixed number sets the price of a
+    variance : {"per_feature", "shared"} or float, default="per_feature"
+        Variance of the likelihood: one learned number per feature, one learned number shared by
+        all features, or a fixed positive number. A fixed number sets the price of a
         reconstruction error against the KL divergence, in the units of the data: 1.0 on data of
         unit variance silently collapses latent variables that PCA would keep.
 
@@ -71,7 +71,7 @@ class Gaussian(Likelihood):
         ],
     }
 
-    def __init__(self, variance="shared"):
+    def __init__(self, variance="per_feature"):
         self.variance = variance
 
     def shiftable(self, n_features):
