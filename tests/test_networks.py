@@ -28,7 +28,7 @@ def data():
 
 
 def encoder_of(factory, **params):
-    params = {"n_components": 3, "objective": BetaVAE(0.1), "max_steps": 60} | params
+    params = {"n_components": 3, "objective": BetaVAE(0.1), "max_steps": 100} | params
     return small_encoder(architecture=FromFactory(factory), **params)
 
 
@@ -236,7 +236,7 @@ def seen_by(function):
     ids=["warm-up", "warm-up of all steps", "capacity"],
 )
 def test_schedules_beyond_training_name_both_numbers(params, numbers, data):
-    encoder = small_encoder(**{"objective": BetaVAE(0.1), "max_steps": 60} | params)
+    encoder = small_encoder(**{"objective": BetaVAE(0.1), "max_steps": 100} | params)
     (warning,) = [w for w in seen_by(lambda: encoder.fit(data)) if w.category is ScheduleWarning]
     assert all(number in str(warning.message) for number in numbers)
     assert warning.filename == __file__
