@@ -143,7 +143,7 @@ def test_networks_train_and_are_used_everywhere(factory, data):
     np.testing.assert_array_equal(encoder.transform(data), codes)
     np.testing.assert_array_equal(copy.deepcopy(encoder).transform(data), codes)
     np.testing.assert_array_equal(encoder.score_samples(data), encoder.score_samples(data))
-    again = encoder_of(factory).fit(data)
+    again = encoder_of(factory, max_steps=100).fit(data)
     np.testing.assert_array_equal(again.transform(data), codes)
     unpickled = pickle.loads(pickle.dumps(encoder))
     encoder.partial_fit(data)
