@@ -28,7 +28,7 @@ def data():
 
 
 def encoder_of(factory, **params):
-    params = {"n_components": 3, "objective": BetaVAE(0.1), "max_steps": 100} | params
+    params = {"n_components": 3, "objective": BetaVAE(0.1), "max_steps": 60} | params
     return small_encoder(architecture=FromFactory(factory), **params)
 
 
@@ -131,7 +131,7 @@ def test_the_first_step_goes_down_the_gradient_of_autograd(factory, seed, data):
 
 @pytest.mark.parametrize("factory", FACTORIES)
 def test_networks_train_and_are_used_everywhere(factory, data):
-    encoder = encoder_of(factory).fit(data)
+    encoder = encoder_of(factory, max_steps=100).fit(data)
     untrained = encoder_of(factory, max_steps=1, learning_rate=1e-30).fit(data)
     for name, parameter in encoder.to_torch().named_parameters():
         moved = np.abs(encoder.weights_[name] - untrained.weights_[name]).max() > 1e-4
@@ -143,7 +143,7 @@ def test_networks_train_and_are_used_everywhere(factory, data):
     np.testing.assert_array_equal(encoder.transform(data), codes)
     np.testing.assert_array_equal(copy.deepcopy(encoder).transform(data), codes)
     np.testing.assert_array_equal(encoder.score_samples(data), encoder.score_samples(data))
-    again = encoder_of(factory).fit(data)
+    again = encoder_of(factory, max_steps=100).fit(data)
     np.testing.assert_array_equal(again.transform(data), codes)
     unpickled = pickle.loads(pickle.dumps(encoder))
     encoder.partial_fit(data)
@@ -236,7 +236,7 @@ def seen_by(function):
     ids=["warm-up", "warm-up of all steps", "capacity"],
 )
 def test_schedules_beyond_training_name_both_numbers(params, numbers, data):
-    encoder = small_encoder(**{"objective": BetaVAE(0.1), "max_steps": 100} | params)
+    encoder = small_encoder(**{"objective": BetaVAE(0.1), "max_steps": 60} | params)
     (warning,) = [w for w in seen_by(lambda: encoder.fit(data)) if w.category is ScheduleWarning]
     assert all(number in str(warning.message) for number in numbers)
     assert warning.filename == __file__
