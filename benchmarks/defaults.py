@@ -40,16 +40,16 @@ SPLITS = range(3)
 
 def main():
     torch.set_num_threads(1)
-    print("| data | PCA | VAEEncoder | difference | active of width | epochs | seconds per fit |")
+    print("| data | PCA | VAEEncoder | difference | active of width | steps | seconds per fit |")
     print("|---|---|---|---|---|---|---|")
     differences = []
     for name, (X, y) in DATA.items():
         runs = [one_split(name, X, y, seed) for seed in SPLITS]
-        pca, vae, active, width, epochs, seconds = np.mean(runs, axis=0)
+        pca, vae, active, width, steps, seconds = np.mean(runs, axis=0)
         differences.append(vae - pca)
         print(
             f"| {name} | {pca:.3f} | {vae:.3f} | {vae - pca:+.3f} | {active:.1f} of {width:.0f} "
-            f"| {epochs:.0f} | {seconds:.1f} |",
+            f"| {steps:.0f} | {seconds:.1f} |",
             flush=True,
         )
     print(f"\nMean difference {np.mean(differences):+.4f}, lowest {np.min(differences):+.4f}.")
@@ -74,7 +74,7 @@ def one_split(name, X, y, seed):
         model.fit(transformer.transform(X_train), y_train)
         scores.append(model.score(transformer.transform(X_test), y_test))
     active = (encoder.transform(X_train).var(axis=0) > 0.1).sum()
-    return *scores, active, encoder.n_components, encoder.n_iter_, seconds
+    return *scores, active, encoder.n_components, encoder.n_steps_, seconds
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-"""Draw images/correlation.png: codes of the quickstart's VAE on breast cancer, mean and sampled.
+"""Draw images/correlation.png: mean and sampled codes of a VAE that has many passive variables.
 
-Usage: python docs/make_picture.py
+Its noise has one variance for all columns of breast cancer, as in the paper, and it starts at
+random. Usage: python docs/make_picture.py
 """
 
 from pathlib import Path
@@ -15,6 +16,7 @@ from sklearn.preprocessing import StandardScaler
 
 from passive_pruner import PassiveVariableRemover, VAEEncoder
 from passive_pruner.plots import CorrelationDisplay
+from passive_pruner.vae import Gaussian
 
 
 def main():
@@ -22,7 +24,7 @@ def main():
     X, *_ = train_test_split(X, y, random_state=0, stratify=y)
     pipe = make_pipeline(
         StandardScaler(),
-        VAEEncoder(n_components=24, random_state=0),
+        VAEEncoder(24, likelihood=Gaussian("shared"), init="random", random_state=0),
         PassiveVariableRemover(),
     ).fit(X)
     display = CorrelationDisplay.from_estimator(pipe, X)

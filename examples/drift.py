@@ -12,6 +12,7 @@ from sklearn.preprocessing import StandardScaler
 
 from passive_pruner import PassiveVariableRemover, VAEEncoder
 from passive_pruner.regime import LatentMoments, compare
+from passive_pruner.vae import Gaussian
 
 
 def watch(what, known, unknown, *, scaler=None, max_steps):
@@ -20,7 +21,10 @@ def watch(what, known, unknown, *, scaler=None, max_steps):
     if scaler is not None:
         scaler.fit(train)
         train, held_out, unknown = map(scaler.transform, (train, held_out, unknown))
-    encoder = VAEEncoder(24, max_steps=max_steps, random_state=0).fit(train)
+    # One noise variance for all columns, and a random start: many variables stay passive.
+    encoder = VAEEncoder(
+        24, likelihood=Gaussian("shared"), init="random", max_steps=max_steps, random_state=0
+    ).fit(train)
     then = PassiveVariableRemover().fit(encoder.transform(train)).moments_
 
     print(f"\n{what}: {len(train)} training rows")

@@ -3,14 +3,15 @@ A first pipeline
 ================
 
 A variational autoencoder (VAE) as a step of a scikit-learn pipeline, and the removal of the latent
-variables that carry no information. The data is breast cancer: 569 tumours, 30 measurements.
+variables that carry no information. The data is wine: 178 wines, 13 measurements.
 """
 
 # %%
 # The encoder gets more latent variables than the data needs. Those that are left over become
-# *passive*: their posterior is the prior in every row.
+# *passive*: their posterior is the prior in every row. How many are left over is a matter of the
+# data: of 16 variables for breast cancer none is.
 import matplotlib.pyplot as plt
-from sklearn.datasets import load_breast_cancer
+from sklearn.datasets import load_wine
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import Pipeline
@@ -19,12 +20,12 @@ from sklearn.preprocessing import StandardScaler
 from passive_pruner import PassiveVariableRemover, VAEEncoder
 from passive_pruner.plots import VariableTypesDisplay
 
-X, y = load_breast_cancer(return_X_y=True, as_frame=True)
+X, y = load_wine(return_X_y=True, as_frame=True)
 X_train, X_test, y_train, y_test = train_test_split(X, y, stratify=y, random_state=0)
 pipe = Pipeline(
     [
         ("scale", StandardScaler()),
-        ("encode", VAEEncoder(n_components=16, max_steps=1500, random_state=0)),
+        ("encode", VAEEncoder(n_components=12, max_steps=1500, random_state=0)),
         ("prune", PassiveVariableRemover()),
         ("classify", LogisticRegression()),
     ]
