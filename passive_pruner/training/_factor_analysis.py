@@ -80,7 +80,8 @@ def factor_analysis(
     that noise alone has in `n_samples` rows, at the 95 % quantile [1]_. That is parallel analysis
     [2]_ with the distribution of that eigenvalue in place of permutations [3]_, factor by factor,
     so that noise variances are never fitted around factors that are not there. After every
-    factor, the EM algorithm [4]_ fits loadings and noise.
+    factor, the EM algorithm [4]_ fits loadings and noise. Factors that do not exceed the noise by
+    more than chance at the end are left out again.
 
     Parameters
     ----------
@@ -127,9 +128,16 @@ def factor_analysis(
         loadings = np.hstack([loadings, direction * np.sqrt(top - 1) * scale[:, np.newaxis]])
         noise = _noise(variance - np.sum(loadings**2, axis=1), 10 * floor, groups)
         loadings, noise = _em(covariance, loadings, noise, floor, groups, STEPS_PER_FACTOR)
-    if loadings.shape[1]:
+    while loadings.shape[1]:
         loadings, noise = _em(covariance, loadings, noise, floor, groups, LAST_STEPS)
-    return Factors(loadings, noise, np.zeros(loadings.shape[1])).rotated()
+        factors = Factors(loadings, noise, np.zeros(loadings.shape[1])).rotated()
+        # EM is slow where factors are strong. A factor that took up what the others had not
+        # reached yet has nothing left in the end.
+        is_real = 1 + factors.gain > edge
+        if is_real.all():
+            return factors
+        loadings = factors.loadings[:, is_real]
+    return Factors(loadings, noise, np.zeros(0))
 
 
 def largest_noise_eigenvalue(n_samples: float, n_features: int) -> float:
