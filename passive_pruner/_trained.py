@@ -161,9 +161,11 @@ class TrainedVAE(FittedVAE):
 
         def train(width, n_steps):
             self.n_components_ = width
-            network, start = self._new_network(table, rows, eval_rows, seed)
+            # Always from random weights: a curved surface takes more factors than it has
+            # dimensions, and a network that starts with them keeps them.
+            network = self._network_at_random(table, seed)
             training = self._training(
-                network, table, rows, eval_rows, seed, n_steps=n_steps, **start
+                network, table, rows, eval_rows, seed, n_steps=n_steps, epoch_steps=EPOCH_STEPS
             )
             # Half a search is no search: an interrupted one ends the fit.
             training.keeps_interrupted = False
@@ -175,10 +177,13 @@ class TrainedVAE(FittedVAE):
                 train, table, self.n_features_in_, max_steps=self.max_steps, seed=seed
             )
 
+    def _network_at_random(self, table, seed):
+        statistics = table.draw(MAX_STATISTICS_ROWS, np.random.default_rng(seed))
+        return self._blueprint().build(statistics[:], seed)
+
     def _new_network(self, table, rows, eval_rows, seed):
         """Make a network, and the parameters of :class:`Training` that suit its start."""
-        statistics = table.draw(MAX_STATISTICS_ROWS, np.random.default_rng(seed))
-        network = self._blueprint().build(statistics[:], seed)
+        network = self._network_at_random(table, seed)
         if self.init_ == "random":
             return network, {}
         at_random = copy_of_weights(network)

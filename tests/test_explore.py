@@ -531,7 +531,7 @@ def test_a_user_moves_the_slider_clicks_and_changes_the_criterion(browser, value
 def test_the_page_takes_hundreds_of_variables_and_a_dark_screen(browser):
     dark = [{"name": "prefers-color-scheme", "value": "dark"}]
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": dark})
-    X = np.random.default_rng(0).standard_normal((100, 60))
+    X = np.random.default_rng(0).standard_normal((100, 60)).cumsum(axis=1)
     encoder = VAEEncoder(256, max_steps=2, random_state=0).fit(X)
     here = browser.current_url
     with Explorer(make_page(compute_values(encoder, X, thresholds=[]))) as explorer:

@@ -44,7 +44,8 @@ class Average:
         """Take in the parameters after one more step."""
         self.n_steps += 1
         for value, parameter in zip(self.values, self.parameters, strict=True):
-            value.lerp_(parameter, 1 / min(self.n_steps, HORIZON))
+            # In a short run, mostly of its last quarter: the first steps lead away from the start.
+            value.lerp_(parameter, 1 / min(1 + self.n_steps / 4, HORIZON))
 
     @torch.no_grad()
     def show(self) -> None:
