@@ -34,6 +34,8 @@ _SAME_VARIANCE = 1e-3
 # In fewer rows an active code that is roughly normal is hard to tell from draws of the prior, and
 # healthy encoders without passive variables would be warned of.
 _ROWS_TO_TELL = 1000
+# Most that the variance of draws is away from that of the prior.
+_NEAR_ONE = 0.15
 
 
 @accepts_dask
@@ -109,9 +111,9 @@ class PassiveVariableRemover(
     -----
     PassiveUndeterminedWarning
         If `undetermined_` and there is more evidence: all codes have the same variance, as
-        standardised ones do, or one of them is distributed as the prior in at least 1000 rows, as
-        draws of passive variables are. Mean codes of an encoder without passive variables are
-        undetermined as well, but seldom look like that.
+        standardised ones do, or in at least 1000 rows all have about the variance of the prior, as
+        draws have, and one is distributed as it, as draws of passive variables are. Mean codes of
+        an encoder without passive variables are undetermined as well, but seldom look like that.
 
     See Also
     --------
@@ -271,9 +273,13 @@ class PassiveVariableRemover(
         variance = self.moments_.variance_of_mean
         if np.ptp(variance) <= _SAME_VARIANCE * variance.max() and len(variance) > 1:
             seen = "all codes have the same variance, as standardised codes have"
-        elif self.moments_.n_samples >= _ROWS_TO_TELL and is_prior_like(self.moments_).any():
+        elif (
+            self.moments_.n_samples >= _ROWS_TO_TELL
+            and np.abs(variance - 1).max() <= _NEAR_ONE
+            and is_prior_like(self.moments_).any()
+        ):
             seen = (
-                "every code has a large variance and one is distributed as the prior, as draws "
+                "every code has the variance of the prior and one is distributed as it, as draws "
                 "from the posterior are"
             )
         else:
