@@ -19,7 +19,7 @@ FACTOR_COLUMNS, FACTOR_WIDTH = 30, 16
 N_FACTORS = (2, 3, 4, 5, 6)
 N_ROWS = (500, 1000, 2000, 5000)
 NOISE = ("equal", "unequal")
-THRESHOLD = 0.1
+KEPT = ("active", "mixed")
 
 PIPELINE_TABLES = {
     "breast cancer": of_sklearn("breast_cancer"),
@@ -56,7 +56,7 @@ def count_factors(results):
         encoder = VAEEncoder(FACTOR_WIDTH, random_state=run).fit(X)
         moments = encoder.moments(X, entropy=True)
         counts = {
-            name: int((criterion(moments, THRESHOLD) != "passive").sum())
+            name: int(np.isin(criterion(moments, criterion.threshold), KEPT).sum())
             for name, criterion in CRITERIA.items()
         }
         setting = {"n_factors": n_factors, "noise": noise, "n_rows": n_rows}
