@@ -139,7 +139,7 @@ class PassiveVariableRemover(
     hardly moves the decoded data, and a model that weighs all columns alike would weigh it as much
     as the others. Codes of ``VAEEncoder(whiten=False)`` that are followed by their variances can be
     judged by "variance" and "kl" too: E[mu^2] + E[s2] is then the square of what each was
-    multiplied by. They are taken for such where that sum is below 0.5 or above 3 for a variable.
+    multiplied by. They are taken for such where that sum is above 3 for a variable.
 
     Pruning does not always help. A passive mean is small, not empty, and a model that rescales
     its inputs can still read it [3]_: compare with ``threshold=0``.

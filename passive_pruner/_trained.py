@@ -57,6 +57,9 @@ class TrainedVAE(FittedVAE):
     def _refuse_changes(self):
         """Name a parameter that a fitted network cannot follow."""
         architecture = self._new_architecture()
+        if self.architecture is None and type(self.architecture_) is MLP:
+            # The start, on which the default depends, lies in the past.
+            architecture = MLP(linear_path=self.architecture_.linear_path)
         names = getattr(self, "feature_names_in_", None)
         likelihood = self._new_likelihood().resolve(self.n_features_in_, names)
         changed = {

@@ -319,3 +319,12 @@ def test_an_output_set_after_fit_is_checked(output, cancer):
     X, _ = cancer
     with pytest.raises(ValueError, match=f"output must be .* got {output!r}"):
         small_encoder().fit(X).set_params(output=output).transform(X)
+
+
+@pytest.mark.parametrize("how", ["fit", "partial_fit"])
+@pytest.mark.parametrize("inits", [("auto", "random"), ("random", "factor_analysis")])
+def test_the_start_may_change_once_it_is_past(inits, how, data):
+    first, then = inits
+    encoder = encoder_of(warm_start=True, init=first, architecture=None, max_steps=50).fit(data)
+    continued(encoder.set_params(init=then), how, data)
+    assert encoder.n_steps_ > 50

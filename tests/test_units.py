@@ -69,6 +69,18 @@ def test_a_change_of_units_is_exact_where_sums_are_one(seed):
     assert_allclose(moments.mean_covariance, expected.mean_covariance, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("criterion", ["variance", "kl"])
+@pytest.mark.parametrize("seed", range(5))
+def test_an_active_variable_is_active_in_rows_that_are_alike_in_it(criterion, seed):
+    (mean, variance), _ = make_posterior(["active", "active", "passive"], 3000, random_state=seed)
+    alike = np.argsort(np.abs(mean[:, 0] - mean[:, 0].mean()))[:100]
+    codes = np.hstack([mean, variance])[alike]
+    remover = PassiveVariableRemover(criterion=criterion).fit(codes)
+    rule = CRITERIA["variance"](LatentMoments.from_batch(mean, variance), 0.1)
+    assert remover.variable_types_[0] != "passive" and rule[0] == "active"
+    assert_allclose(remover.report_["mean_of_variance"], variance[alike].mean(axis=0), rtol=1e-5)
+
+
 @pytest.mark.parametrize("criterion", ["active_units", "entropy"])
 @pytest.mark.parametrize("seed", range(5))
 def test_means_beyond_the_prior_are_refused_where_nothing_tells_their_units(criterion, seed):

@@ -127,8 +127,9 @@ class Criterion:
             raise ValueError(
                 f"The criterion {self.name} compares mean codes with the prior N(0, 1), under "
                 f"which their variance is below 1, but that of code {j} is "
-                f"{moments.variance_of_mean[j]:.3g}. Those of VAEEncoder(whiten=False) are in "
-                'other units: use whiten=True, or criterion="explained_variance", or '
+                f"{moments.variance_of_mean[j]:.3g}. Those of VAEEncoder(whiten=False) and of rows "
+                "far from the training data are not in its units: use whiten=True, or "
+                'criterion="explained_variance", or '
                 'criterion="variance" with VAEEncoder(add_variance=True).'
             )
 

@@ -37,9 +37,13 @@ def in_prior_units(moments: LatentMoments) -> LatentMoments:
         With `code_scale` if their own units were others. The active share and the standard error
         of the divergence, which are no function of moments in other units, are then NaN.
     """
-    if moments.code_scale is not None or not moments.has_variance or not _is_scaled(moments):
+    if moments.code_scale is not None or not moments.has_variance:
         return moments
     square = _square(moments)
+    # A small sum alone is no sign: rows that are alike in a variable have it in any units, and in
+    # those of what they explain the largest sum is that of several columns.
+    if not (square > MOST_SQUARE).any():
+        return moments
     scale = np.sqrt(np.where(square > 0, square, 1.0))
     return _divided(moments, scale)
 
@@ -62,7 +66,8 @@ def looks_whitened(moments: LatentMoments) -> bool:
     if moments.code_scale is not None or moments.n_components == 1:
         return False
     if moments.has_variance:
-        return not _is_scaled(moments)
+        square = _square(moments)
+        return bool(np.all((square >= LEAST_SQUARE) & (square <= MOST_SQUARE)))
     variance, error = moments.variance_of_mean, standard_errors(moments)["variance_of_mean"]
     *_, second, first = np.argsort(variance, kind="stable")
     is_unit = variance[first] >= LEAST and variance[first] - 2 * error[first] <= MOST
@@ -72,11 +77,6 @@ def looks_whitened(moments: LatentMoments) -> bool:
 def _square(moments):
     """Return E[m^2] + E[v], the square of the scale of the codes."""
     return moments.code_mean**2 + moments.variance_of_mean + moments.mean_of_variance
-
-
-def _is_scaled(moments):
-    square = _square(moments)
-    return bool(np.any((square < LEAST_SQUARE) | (square > MOST_SQUARE)))
 
 
 def _divided(moments, scale):
