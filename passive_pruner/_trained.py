@@ -14,7 +14,6 @@ from passive_pruner.exceptions import (
 )
 from passive_pruner.regime import LatentMoments
 from passive_pruner.regime import variance as variance_criterion
-from passive_pruner.training._best_epoch import copy_of_weights
 from passive_pruner.training._distributed import n_processes
 from passive_pruner.training._start import obstacle_to_factor_analysis, start_at_factor_analysis
 from passive_pruner.training._training import EPOCH_STEPS, PROBE_ROWS, Training
@@ -189,20 +188,20 @@ class TrainedVAE(FittedVAE):
         network = self._network_at_random(table, seed)
         if self.init_ == "random":
             return network, {}
-        at_random = copy_of_weights(network)
         beta = self.objective_.beta if type(self.objective_) is BetaVAE else 1.0
         held_out = np.setdiff1d(eval_rows, rows)
         n_factors = start_at_factor_analysis(network, table, rows, held_out, beta)
-        # A start that is a good model already is left in small steps, with many looks.
-        start = {"counts_start": True, "n_decays": N_DECAYS, "epoch_steps": self._epoch_steps()}
+        start = {"counts_start": True, "n_decays": N_DECAYS}
         if n_factors == 0 and self.init == "auto":
             # Nothing is correlated, so whatever there is to find lies where all variables at the
             # prior are no way to begin: gradients vanish there. It takes longer to be better.
             patience = LOOKS * self.n_iter_no_change if self.early_stopping else None
+            at_random = self._network_at_random(table, seed).state_dict()
             start |= {"other_start": at_random, "patience": patience}
         return network, start
 
     def _epoch_steps(self):
+        # A start that is a good model already is left in small steps, with many looks.
         return EPOCH_STEPS // LOOKS if self._init_in_use() == "factor_analysis" else EPOCH_STEPS
 
     def _training(self, network, table, rows, eval_rows, seed, *, n_steps, **kwargs):

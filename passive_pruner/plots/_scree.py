@@ -11,12 +11,10 @@ from passive_pruner.plots._style import (
     require_matplotlib,
     type_legend,
 )
-from passive_pruner.regime._criteria import ACTIVE, PASSIVE
+from passive_pruner.regime._criteria import ACTIVE, CRITERIA, PASSIVE
 
 # Most bars that have room for names, and the width of a figure that holds them, in inches.
 _MAX_NAMES, _MAX_WIDTH = 64, 16.0
-# The threshold of "active_units", by which the variances in a history are told apart.
-_ACTIVITY_THRESHOLD = 0.1
 
 
 class ScreeDisplay:
@@ -119,7 +117,9 @@ class ScreeDisplay:
         line = None
         if X is None and remover is None and criterion is None:
             best = next(r for r in encoder.history_ if r["epoch"] == encoder.best_epoch_)
-            types = np.where(best["variance_of_mean"] > _ACTIVITY_THRESHOLD, ACTIVE, PASSIVE)
+            types = np.where(
+                best["variance_of_mean"] > CRITERIA["active_units"].threshold, ACTIVE, PASSIVE
+            )
         else:
             found: Evidence = find_evidence(cls.__name__, estimator, X, criterion, threshold)
             types = found.types

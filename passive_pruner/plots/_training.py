@@ -5,9 +5,8 @@ import numpy as np
 from passive_pruner.plots._inputs import find_encoder, variable_names
 from passive_pruner.plots._labels import shared_label
 from passive_pruner.plots._style import TYPE_COLORS, make_axes, require_matplotlib, type_legend
+from passive_pruner.regime import CRITERIA
 
-# Variance of the mean above which `history_` counts a variable as active.
-_ACTIVITY_THRESHOLD = 0.1
 # Least distance of two names at the ends of lines, as a share of the height of the panel.
 _NAME_HEIGHT = 0.06
 
@@ -148,7 +147,10 @@ class TrainingDisplay:
         series = {key: [r[key] for r in self.history] for key in ("objective", "reconstruction")}
         series["kl"] = [record["kl"] for record in self.history]
         is_active = np.array(
-            [record["variance_of_mean"] > _ACTIVITY_THRESHOLD for record in self.history]
+            [
+                record["variance_of_mean"] > CRITERIA["active_units"].threshold
+                for record in self.history
+            ]
         )
         # Counted here and not read: records of a pruned encoder count what it had before.
         series["n_active"] = is_active.sum(axis=1)

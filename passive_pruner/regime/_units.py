@@ -14,7 +14,8 @@ from passive_pruner.regime._moments import LatentMoments
 from passive_pruner.regime._standard_errors import standard_errors
 
 # Where training has converged E[mu^2] + E[s2] is within 0.05 of 1 for most variables; with draws in
-# the place of means it is up to 2. A sum outside of these bounds is one of other units.
+# the place of means it is up to 2. A larger sum is one of other units, a smaller one of these or of
+# rows that are alike.
 LEAST_SQUARE, MOST_SQUARE = 0.5, 3.0
 # Means under the prior have a variance below 1, draws one of about 1.
 MOST_VARIANCE = 2.0

@@ -14,6 +14,7 @@ from skorch.callbacks import EpochTimer
 from passive_pruner._common._rows import Rows
 from passive_pruner._common._warnings import warn_user
 from passive_pruner.exceptions import DivergenceWarning, TrainingInterruptedWarning
+from passive_pruner.regime import CRITERIA
 from passive_pruner.training._batches import permuted_batches
 from passive_pruner.training._best_epoch import Average, BestEpoch, copy_of_weights
 from passive_pruner.training._discriminator import Discriminator
@@ -37,9 +38,8 @@ from passive_pruner.vae._random import LocalDraws
 # the budget, the patience of early stopping and the share of time spent on evaluation the same
 # for 500 rows (where a pass is two steps) and for 5,000,000 (where it is 20,000).
 EPOCH_STEPS = 100
-# Variance of the mean above which a variable counts as active in the history: the default
-# threshold of PassiveVariableRemover.
-ACTIVITY_THRESHOLD = 0.1
+# Variance of the mean above which a variable counts as active in the history.
+ACTIVITY_THRESHOLD = CRITERIA["active_units"].threshold
 # What the learning rate is divided by on a plateau.
 DECAY = 5.0
 # Rows on which a network of the user is tried out.

@@ -179,13 +179,14 @@ def least_noise(X: np.ndarray) -> np.ndarray:
     share : ndarray of shape (n_features,)
         At least 0, and below 1 / 2.
     """
-    share = np.zeros(X.shape[1])
-    for j in range(X.shape[1]):
-        _, counts = np.unique(X[:, j][~np.isnan(X[:, j])], return_counts=True)
-        if len(counts) > 1:
-            n, frequent = counts.sum(), counts.max()
-            share[j] = (frequent - 1) / n / (n - frequent + 2)
-    return share
+    # Equal values stand together in a sorted column, and NaN, which equals nothing, at its end.
+    values = np.sort(X, axis=0)
+    places = np.arange(1, len(X))[:, np.newaxis]
+    is_new = values[1:] != values[:-1]
+    run = places - np.maximum.accumulate(np.where(is_new, places, 0), axis=0)
+    frequent = 1 + run.max(axis=0, initial=0)
+    n = np.maximum(np.sum(~np.isnan(X), axis=0), 1)
+    return np.where(frequent < n, (frequent - 1) / n / (n - frequent + 2), 0.0)
 
 
 class _Normal(Normal):
