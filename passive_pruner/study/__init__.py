@@ -4,6 +4,7 @@
 """
 
 from passive_pruner.study._correlation import correlation_by_type
+from passive_pruner.study._stability import TypeStability, type_stability
 from passive_pruner.study._subsets import evaluate_subsets
 
-__all__ = ["correlation_by_type", "evaluate_subsets"]
+__all__ = ["TypeStability", "correlation_by_type", "evaluate_subsets", "type_stability"]
