@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.base import clone, is_classifier, is_regressor
@@ -12,12 +13,13 @@ from sklearn.model_selection import check_cv
 from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing, indexable
 from sklearn.utils._param_validation import HasMethods, StrOptions, validate_params
-from sklearn.utils.validation import _num_samples
+from sklearn.utils.validation import _check_method_params, _num_samples
 
 from passive_pruner._common._validation import seed_from
 from passive_pruner._common._warnings import warn_user
 from passive_pruner.study._comparison import Comparison, FoldScores, compare_folds
 from passive_pruner.study._parts import find_parts
+from passive_pruner.study._routing import requested, route
 from passive_pruner.study._scale import note_on_scale
 from passive_pruner.study._seeds import seed_unset
 
@@ -29,6 +31,7 @@ from passive_pruner.study._seeds import seed_unset
         "scoring": [StrOptions(set(get_scorer_names())), callable, None],
         "thresholds": ["array-like"],
         "random_state": ["random_state"],
+        "params": [dict, None],
     },
     prefer_skip_nested_validation=True,
 )
@@ -41,6 +44,7 @@ def compare_pruning(
     scoring: str | Callable | None = None,
     thresholds: Sequence[float] = (0.1,),
     random_state: int | np.random.RandomState | None = None,
+    params: dict | None = None,
 ) -> Comparison:
     """Measure by cross-validation whether removing passive variables helps a pipeline.
 
@@ -62,7 +66,7 @@ def compare_pruning(
         Classes or numbers to predict, or the labels that clusters are compared with.
     cv : int, cross-validation generator or iterable, default=5
         Folds. An int is their number; they are stratified if `y` holds classes and the pipeline
-        is no regressor. For groups, pass the splits: ``cv=GroupKFold(5).split(X, y, groups)``.
+        is no regressor.
     scoring : str or callable, default=None
         Score, of which more is better, as in :func:`sklearn.model_selection.cross_val_score`.
         None is the ``score`` of a classifier or regressor. Everything else needs a score that can
@@ -72,6 +76,10 @@ def compare_pruning(
     random_state : int, RandomState instance or None, default=None
         Seed of the random subsets, and of the steps that have a `random_state` of None: these
         have another seed in every fold, but the same for all choices of variables.
+    params : dict, default=None
+        Metadata, as in :func:`sklearn.model_selection.cross_validate`: "groups" for the splitter,
+        and what steps take in fit, such as "clf__sample_weight"; or, if metadata routing is
+        enabled, by the names that are requested.
 
     Returns
     -------
@@ -159,7 +167,7 @@ def compare_pruning(
     >>> X, y = load_wine(return_X_y=True)
     >>> pipe = make_pipeline(
     ...     StandardScaler(),
-    ...     VAEEncoder(16, architecture=MLP((32,)), max_steps=200),
+    ...     VAEEncoder(16, architecture=MLP((32,)), max_steps=100),
     ...     PassiveVariableRemover(),
     ...     StandardScaler(),
     ...     KMeans(3, n_init=3),
@@ -180,15 +188,31 @@ def compare_pruning(
     scorer = check_scoring(parts.pipeline, scoring=scoring)
     X, y = indexable(X, y)
     rng = np.random.default_rng(seed_from(random_state))
-    splits = check_cv(cv, y, classifier=not is_regressor(parts.pipeline)).split(X, y)
+    splitter = check_cv(cv, y, classifier=not is_regressor(parts.pipeline))
+    routed = route(params, parts, splitter, scorer)
     folds = []
-    for train, test in splits:
+    for train, test in splitter.split(X, y, **routed.split):
         rows, test_rows = (
-            (_safe_indexing(X, part), _safe_indexing(y, part)) for part in (train, test)
+            Rows(
+                _safe_indexing(X, chosen),
+                _safe_indexing(y, chosen),
+                _check_method_params(X, params=metadata, indices=chosen),
+            )
+            for chosen, metadata in ((train, routed.fit), (test, routed.score))
         )
         folds.append(_compare_fold(parts, rows, test_rows, scorer, values, rng))
+    if not folds:
+        raise ValueError(f"cv={cv!r} makes no split; at least one is needed.")
     _warn_of_failures(folds)
     return compare_folds(folds, values, note_on_scale(parts.after[0]))
+
+
+class Rows(NamedTuple):
+    """Rows of a fold, and what comes with them."""
+
+    X: Any
+    y: Any
+    params: dict
 
 
 def _check_thresholds(thresholds):
@@ -202,17 +226,16 @@ def _check_thresholds(thresholds):
 
 def _compare_fold(parts, train, test, scorer, thresholds, rng):
     """Train the encoder of one fold, and what is behind it for every choice of variables."""
-    (X, y), (X_test, y_test) = train, test
     fold = seed_unset(clone(parts.pipeline), int(rng.integers(2**31)))
     # The last step of a pipeline is not cached: one that does nothing lets a `memory` of the user
     # keep the encoder, and find those that a search has left there.
-    head = Pipeline(
-        [*fold.steps[: parts.at], ("codes to compare", "passthrough")], memory=fold.memory
-    )
-    codes, remover, tail = head.fit_transform(X, y), fold[parts.at], fold[parts.at + 1 :]
+    steps = [*fold.steps[: parts.at], ("codes to compare", "passthrough")]
+    head, remover, tail = Pipeline(steps, memory=fold.memory), fold[parts.at], fold[parts.at + 1 :]
+    codes = head.fit_transform(train.X, train.y, **requested(head, "fit_transform", train.params))
+    params = requested(tail, "fit", train.params)
     everything = clone(remover).set_params(threshold=0).fit(codes)
     kept = [_kept(clone(remover).set_params(threshold=float(t)), codes) for t in thresholds]
-    codes, codes_test = everything.transform(codes), everything.transform(head.transform(X_test))
+    codes, codes_test = everything.transform(codes), everything.transform(head.transform(test.X))
     order = rng.permutation(codes.shape[1])
     scores, failures = {(): np.nan}, []
 
@@ -221,16 +244,16 @@ def _compare_fold(parts, train, test, scorer, thresholds, rng):
         if columns not in scores:
             scores[columns] = np.nan
             try:
-                model = clone(tail).fit(_safe_indexing(codes, columns, axis=1), y)
+                model = clone(tail).fit(_safe_indexing(codes, columns, axis=1), train.y, **params)
                 chosen = _safe_indexing(codes_test, columns, axis=1)
-                scores[columns] = float(scorer(model, chosen, y_test))
+                scores[columns] = float(scorer(model, chosen, test.y, **test.params))
             except Exception as error:
                 failures.append(error)
         return scores[columns]
 
     results = FoldScores(
-        n_train=_num_samples(X),
-        n_test=_num_samples(X_test),
+        n_train=_num_samples(train.X),
+        n_test=_num_samples(test.X),
         n_components=len(order),
         n_kept=[len(columns) for columns in kept],
         all_variables=score(order),

@@ -9,10 +9,18 @@ from passive_pruner._remover import PassiveVariableRemover
 
 
 class Parts(NamedTuple):
-    """A pipeline without nesting, and where in it the remover is."""
+    """A pipeline without nesting, where in it the remover is, and former names of its steps."""
 
     pipeline: Pipeline
     at: int
+    names: dict[str, str]
+
+    def flat_name(self, name: str) -> str:
+        """Name that a parameter of a step of the nested pipeline has in the one without nesting."""
+        for nested, flat in self.names.items():
+            if name.startswith(f"{nested}__"):
+                return flat + name.removeprefix(nested)
+        return name
 
     @property
     def after(self) -> list[Any]:
@@ -41,7 +49,9 @@ def find_parts(estimator) -> Parts:
         search whose choice is not known.
     """
     pipe = _chosen(estimator)
-    steps = list(_flat(pipe)) if isinstance(pipe, Pipeline) else []
+    nested = list(_flat(pipe)) if isinstance(pipe, Pipeline) else []
+    names = {name: name.replace("__", "-") for name, _ in nested}
+    steps = [(names[name], step) for name, step in nested]
     removers = [i for i, (_, s) in enumerate(steps) if isinstance(s, PassiveVariableRemover)]
     encoders = [i for i, (_, s) in enumerate(steps) if hasattr(s, "posterior")]
     if not (removers or encoders):
@@ -53,7 +63,7 @@ def find_parts(estimator) -> Parts:
     if not removers:
         encoder = steps[encoders[-1]][1]
         removers = [encoders[-1] + 1]
-        criterion = "variance" if encoder.add_variance else "active_units"
+        criterion = "variance" if getattr(encoder, "add_variance", False) else "active_units"
         remover = PassiveVariableRemover(criterion=criterion)
         steps.insert(removers[0], ("passivevariableremover", remover))
     if removers[0] == len(steps) - 1:
@@ -62,7 +72,7 @@ def find_parts(estimator) -> Parts:
             f"last step is {type(steps[-1][1]).__name__}. Append a classifier, a regressor or a "
             "clusterer."
         )
-    return Parts(Pipeline(steps, memory=pipe.memory), removers[0])
+    return Parts(Pipeline(steps, memory=pipe.memory), removers[0], names)
 
 
 def _chosen(estimator):
@@ -86,6 +96,6 @@ def _chosen(estimator):
 def _flat(pipe, prefix=""):
     for name, step in pipe.steps:
         if isinstance(step, Pipeline):
-            yield from _flat(step, f"{prefix}{name}-")
+            yield from _flat(step, f"{prefix}{name}__")
         elif step is not None and not isinstance(step, str):
             yield f"{prefix}{name}", step
