@@ -9,6 +9,7 @@ from passive_pruner.regime import CRITERIA
 from passive_pruner.regime._criteria import is_kept
 from passive_pruner.study._one_standard_error import (
     fewest_within_error,
+    highest,
     rows_of_best,
     scores_of,
     threshold_parameter,
@@ -57,8 +58,8 @@ class ThresholdDisplay:
         Which thresholds have a score within one standard error of the highest: the scores do not
         tell them apart, and the title names them.
     fewest_threshold_ : float
-        Of these the one that keeps the fewest variables, by `n_kept` or, if that is unknown, the
-        largest: what :func:`passive_pruner.study.one_standard_error_rule` chooses.
+        The largest of those that keep the fewest variables of these, or the largest of these if
+        `n_kept` is None: what :func:`passive_pruner.study.one_standard_error_rule` chooses.
     fewest_lines_ : list of Line2D
         Dashed lines at `fewest_threshold_`; none where the standard error is unknown.
     band_ : Rectangle or None
@@ -186,14 +187,17 @@ class ThresholdDisplay:
         name = threshold_parameter(cv_results)
         mean, error = scores_of(cv_results, metric)
         params = cv_results["params"]
-        rows, thresholds = rows_of_best(params, name, mean, best_index)
+        chosen = best_index is not None and name in params[best_index]
+        has_threshold = np.array([name in p for p in params])
+        best = best_index if chosen else highest(np.where(has_threshold, mean, np.nan))
+        rows, thresholds = rows_of_best(params, name, best)
         return cls(
             thresholds,
             mean[rows],
             error[rows],
             n_kept=None if remover is None else _count_kept(remover, thresholds),
             n_components=None if remover is None else remover.moments_.n_components,
-            best_threshold=None if best_index is None else float(params[best_index][name]),
+            best_threshold=float(params[best][name]) if chosen else None,
             score_name=score_name or metric,
         ).plot(ax=ax)
 
@@ -239,16 +243,14 @@ class ThresholdDisplay:
         """Shade what the scores cannot tell apart, and mark the fewest variables among it."""
         scores, errors = np.asarray(self.mean_score), np.asarray(self.standard_error)
         self.within_error_ = within_error(scores, errors)
-        highest = int(np.nanargmax(scores))
-        error = errors[highest]
+        top = highest(scores)
+        error = errors[top]
         self.band_ = None
         if np.isfinite(error):
-            limits = scores[highest] - error, scores[highest]
+            limits = scores[top] - error, scores[top]
             self.band_ = ax.axhspan(*limits, color=ACCENT, alpha=0.15, lw=0)
-        counts = -np.asarray(self.thresholds, dtype=float)
-        if self.n_kept is not None:
-            counts = np.sum(list(self.n_kept.values()), axis=0)
-        fewest = fewest_within_error(scores, errors, counts)
+        counts = None if self.n_kept is None else np.sum(list(self.n_kept.values()), axis=0)
+        fewest = fewest_within_error(scores, errors, counts, self.thresholds)
         self.fewest_threshold_ = float(self.thresholds[fewest])
         lines, self.best_lines_, self.fewest_lines_ = [], [], []
         if self.best_threshold is not None:

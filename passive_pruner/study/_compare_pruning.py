@@ -106,8 +106,8 @@ def compare_pruning(
 
         Printed, it is followed by ``table.notes``, a tuple of str with what is to be known of this
         comparison. ``table.fewest`` is the threshold with the fewest variables within one standard
-        error of the highest score, as :func:`one_standard_error_rule` would choose, and 0 if that
-        is all variables. What pandas makes of the table, such as a selection of its rows, is an
+        error of the highest score, by :func:`one_standard_error_rule`; 0, all variables, takes
+        part. What pandas makes of the table, such as a selection of its rows, is an
         ordinary DataFrame.
 
     Raises

@@ -77,14 +77,23 @@ def compare_folds(folds: list[FoldScores], thresholds: np.ndarray, note: str | N
     )
     n_components = np.mean([fold.n_components for fold in folds])
     scores = np.column_stack([all_variables, pruned])
-    counts = np.array([n_components, *table["n_kept"]])
-    chosen = _fewest(scores, counts)
-    table.fewest = np.nan if chosen is None else float([0, *thresholds][chosen])
-    table.notes = tuple(
-        _notes(table.fewest, None if chosen is None else counts[chosen], n_components)
-        + _notes_on_nothing_left(thresholds, n_kept)
-        + ([note] if note else [])
-    )
+    counts, values = np.array([n_components, *table["n_kept"]]), np.array([0, *thresholds])
+    notes = []
+    table.fewest = np.nan
+    if np.isfinite(means := scores.mean(axis=0)).any():
+        chosen = fewest_within_error(means, standard_error(scores), counts, values)
+        table.fewest = float(values[chosen])
+        notes.append(
+            "Fewest variables within one standard error of the highest score: threshold "
+            f"{values[chosen]:g}, {counts[chosen]:.3g} of {n_components:.3g}."
+        )
+    for threshold, empty in zip(thresholds, (n_kept == 0).sum(axis=0), strict=True):
+        if empty:
+            notes.append(
+                f"Threshold {threshold:g} leaves no variable in {empty} of {len(folds)} folds, "
+                "where the pipeline cannot be fitted: it has no score."
+            )
+    table.notes = (*notes, note) if note else tuple(notes)
     return table
 
 
@@ -136,30 +145,3 @@ def verdicts(difference, error, n_folds):
     shown = np.zeros(len(p), dtype=bool)
     shown[order[np.logical_and.accumulate(below)]] = True
     return np.where(shown, np.where(difference > 0, "helps", "hurts"), "undecided")
-
-
-def _fewest(scores, counts):
-    """Position by the rule of one standard error; None if there is no score."""
-    means = scores.mean(axis=0)
-    if not np.isfinite(means).any():
-        return None
-    return fewest_within_error(means, standard_error(scores), counts)
-
-
-def _notes(fewest, count, n_components):
-    if count is None:
-        return []
-    said = f"threshold {fewest:g}" if fewest else "all, threshold 0"
-    return [
-        "Fewest variables within one standard error of the highest score: "
-        f"{said}, {count:.3g} of {n_components:.3g}."
-    ]
-
-
-def _notes_on_nothing_left(thresholds, n_kept):
-    return [
-        f"Threshold {threshold:g} leaves no variable in {empty} of {len(n_kept)} folds, where the "
-        "pipeline cannot be fitted: it has no score."
-        for threshold, empty in zip(thresholds, (n_kept == 0).sum(axis=0), strict=True)
-        if empty
-    ]

@@ -24,7 +24,7 @@ def one_standard_error_rule(cv_results):
     -------
     best_index : int
         Position of the chosen candidate. Other parameters of the grid have the values of the
-        candidate with the highest score.
+        candidate with the highest score; if that one has no threshold, it is chosen itself.
 
     Raises
     ------
@@ -75,14 +75,31 @@ def one_standard_error_rule(cv_results):
     """
     scores, errors = scores_of(cv_results, "score")
     name = threshold_parameter(cv_results)
-    rows, thresholds = rows_of_best(cv_results["params"], name, scores)
+    best = highest(scores)
+    if name not in cv_results["params"][best]:
+        return best
+    rows, thresholds = rows_of_best(cv_results["params"], name, best)
     drop = cv_results["params"][rows[0]].get(f"{name.removesuffix('threshold')}drop", ())
     if "mixed" in drop:
         raise ValueError(
             f"With drop={drop!r} a larger threshold need not keep fewer variables, so cv_results_ "
             "do not tell the fewest: use passive_pruner.study.compare_pruning, which counts them."
         )
-    return int(rows[fewest_within_error(scores[rows], errors[rows], -thresholds)])
+    return int(rows[fewest_within_error(scores[rows], errors[rows], None, thresholds)])
+
+
+def highest(scores):
+    """Position of the first of the highest scores.
+
+    Raises
+    ------
+    ValueError
+        If no score is a finite number.
+    """
+    finite = np.isfinite(scores)
+    if not finite.any():
+        raise ValueError("No candidate has a score: all of them are NaN or infinite.")
+    return int(np.argmax(np.where(finite, scores, -np.inf)))
 
 
 def within_error(scores, errors):
@@ -96,36 +113,31 @@ def within_error(scores, errors):
     Returns
     -------
     within : ndarray of shape (n_candidates,), bool
-
-    Raises
-    ------
-    ValueError
-        If no score is a number.
     """
-    scores = np.where(np.isfinite(scores), scores, -np.inf)
-    best = int(np.argmax(scores))
-    if not np.isfinite(scores[best]):
-        raise ValueError("No candidate has a score: all of them are NaN or infinite.")
+    best = highest(scores)
     return scores >= scores[best] - np.nan_to_num(errors[best])
 
 
-def fewest_within_error(scores, errors, n_kept):
-    """Position of the smallest `n_kept` within the error; of several the highest score.
+def fewest_within_error(scores, errors, n_kept, thresholds):
+    """Position of the smallest `n_kept` within the error; of several the largest threshold.
 
     Parameters
     ----------
     scores, errors : ndarray of shape (n_candidates,)
         As for :func:`within_error`.
-    n_kept : ndarray of shape (n_candidates,)
-        Number of variables of each candidate, or what rises with it.
+    n_kept : ndarray of shape (n_candidates,) or None
+        Number of variables of each candidate. None if it is unknown: the largest threshold keeps
+        the fewest.
+    thresholds : ndarray of shape (n_candidates,)
+        Threshold of each candidate.
 
     Returns
     -------
     index : int
     """
     within = np.flatnonzero(within_error(scores, errors))
-    order = np.lexsort((-np.asarray(scores)[within], np.asarray(n_kept)[within]))
-    return int(within[order[0]])
+    counts = np.zeros(len(within)) if n_kept is None else np.asarray(n_kept)[within]
+    return int(within[np.lexsort((-np.asarray(thresholds)[within], counts))[0]])
 
 
 def standard_error(scores):
@@ -173,7 +185,7 @@ def threshold_parameter(cv_results):
     return found[0]
 
 
-def rows_of_best(params, name, scores, best_index=None):
+def rows_of_best(params, name, best_index):
     """Candidates that differ from the best one in their threshold only.
 
     Parameters
@@ -182,10 +194,8 @@ def rows_of_best(params, name, scores, best_index=None):
         Parameters of the candidates.
     name : str
         Name of the threshold among them.
-    scores : ndarray of shape (n_candidates,)
-        Mean scores.
-    best_index : int, default=None
-        Position of the best candidate; None is the first one with the highest score.
+    best_index : int
+        Position of the best candidate.
 
     Returns
     -------
@@ -198,12 +208,8 @@ def rows_of_best(params, name, scores, best_index=None):
     ValueError
         If a threshold is None.
     """
-    has_one = np.array([name in p for p in params])
-    if best_index is None:
-        comparable = np.isfinite(scores) & has_one
-        best_index = int(np.argmax(np.where(comparable, scores, -np.inf)))
     best = params[best_index]
-    rows = [i for i in np.flatnonzero(has_one) if _differ_in(params[i], best) <= {name}]
+    rows = [i for i, p in enumerate(params) if name in p and _differ_in(p, best) <= {name}]
     if any(params[i][name] is None for i in rows):
         raise ValueError(
             f"{name}=None is the default of the criterion, whose place among the other thresholds "
