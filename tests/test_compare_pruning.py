@@ -109,7 +109,9 @@ def test_an_encoder_is_trained_once_per_fold_and_models_once_per_choice(monkeypa
 
         monkeypatch.setattr(cls, "fit", fit)
     pipe = pipeline(GaussianNB())
-    compare_pruning(pipe, posteriors(), CLASSES, cv=3, thresholds=(0.05, 0.1, 0.2, 0))
+    compare_pruning(
+        pipe, posteriors(), CLASSES, cv=3, thresholds=(0.05, 0.1, 0.2, 0), random_state=0
+    )
     # All variables, the two that every threshold keeps, and two at random.
     assert fits.count("PretrainedEncoder") == 3
     assert fits.count("GaussianNB") == 9
@@ -237,7 +239,7 @@ def test_a_search_at_the_end_chooses_for_every_subset():
 def test_encoders_that_are_frozen_are_not_trained(monkeypatch):
     X, y = load_wine(return_X_y=True)
     X = StandardScaler().fit_transform(X)
-    encoder = small_encoder(max_steps=5, init="random").fit(X)
+    encoder = small_encoder(max_steps=20).fit(X)
     monkeypatch.setattr(type(encoder), "fit", None)
     pipe = make_pipeline(FrozenEstimator(encoder), PassiveVariableRemover(), GaussianNB())
     table = compare_pruning(pipe, X, y, random_state=0)
@@ -249,7 +251,7 @@ def test_seeds_repeat_a_comparison_and_are_paired():
     X, y = load_wine(return_X_y=True)
     pipe = make_pipeline(
         StandardScaler(),
-        small_encoder(max_steps=5, init="random", random_state=None),
+        small_encoder(max_steps=20, random_state=None),
         KMeans(3, n_init=1),
     )
     options = {"cv": 3, "scoring": "adjusted_rand_score", "thresholds": (0, 0.1, 0.3)}
@@ -337,7 +339,7 @@ def test_a_cache_of_a_search_is_used(tmp_path, monkeypatch):
     X, y = load_wine(return_X_y=True)
     steps = [
         StandardScaler(),
-        small_encoder(max_steps=5, init="random"),
+        small_encoder(max_steps=20),
         PassiveVariableRemover(),
         GaussianNB(),
     ]
