@@ -10,7 +10,6 @@ from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.exceptions import FitFailedWarning
 from sklearn.metrics import check_scoring, get_scorer_names
 from sklearn.model_selection import check_cv
-from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing, indexable
 from sklearn.utils._param_validation import HasMethods, StrOptions, validate_params
 from sklearn.utils.validation import _check_method_params, _num_samples
@@ -18,7 +17,7 @@ from sklearn.utils.validation import _check_method_params, _num_samples
 from passive_pruner._common._validation import seed_from
 from passive_pruner._common._warnings import warn_user
 from passive_pruner.study._comparison import Comparison, FoldScores, compare_folds
-from passive_pruner.study._parts import find_parts
+from passive_pruner.study._parts import find_parts, with_steps
 from passive_pruner.study._routing import requested, route
 from passive_pruner.study._scale import note_on_scale
 from passive_pruner.study._seeds import seed_unset
@@ -230,7 +229,7 @@ def _compare_fold(parts, train, test, scorer, thresholds, rng):
     # The last step of a pipeline is not cached: one that does nothing lets a `memory` of the user
     # keep the encoder, and find those that a search has left there.
     steps = [*fold.steps[: parts.at], ("codes to compare", "passthrough")]
-    head, remover, tail = Pipeline(steps, memory=fold.memory), fold[parts.at], fold[parts.at + 1 :]
+    head, remover, tail = with_steps(fold, steps), fold[parts.at], fold[parts.at + 1 :]
     codes = head.fit_transform(train.X, train.y, **requested(head, "fit_transform", train.params))
     params = requested(tail, "fit", train.params)
     everything = clone(remover).set_params(threshold=0).fit(codes)

@@ -1,5 +1,6 @@
 """The steps of a pipeline before and behind the remover of passive variables."""
 
+import copy
 from typing import Any, NamedTuple
 
 from sklearn.base import clone
@@ -72,7 +73,14 @@ def find_parts(estimator) -> Parts:
             f"last step is {type(steps[-1][1]).__name__}. Append a classifier, a regressor or a "
             "clusterer."
         )
-    return Parts(Pipeline(steps, memory=pipe.memory), removers[0], names)
+    return Parts(with_steps(pipe, steps), removers[0], names)
+
+
+def with_steps(pipe, steps) -> Pipeline:
+    """Pipeline with other steps and the same cache, callbacks and whatever else was set."""
+    other = copy.copy(pipe)
+    other.steps = steps
+    return other
 
 
 def _chosen(estimator):
