@@ -349,6 +349,14 @@ def test_a_cache_of_a_search_is_used(tmp_path, monkeypatch):
     assert len(compare_pruning(pipe, X, y, cv=3)) == 1
 
 
+def test_callbacks_of_the_pipeline_see_every_training(capsys):
+    callback = pytest.importorskip("sklearn.callback", reason="came with scikit-learn 1.9")
+    X, y = load_wine(return_X_y=True)
+    pipe = make_pipeline(StandardScaler(), small_encoder(max_steps=20), GaussianNB())
+    compare_pruning(pipe.set_callbacks(callback.ProgressBar()), X, y, cv=3)
+    assert capsys.readouterr().out.count("VAEEncoder") >= 3
+
+
 def test_what_is_shown_is_followed_by_notes():
     X = posteriors(n_active=1)
     options = {"scoring": "adjusted_rand_score", "thresholds": (0.05, 0.1)}

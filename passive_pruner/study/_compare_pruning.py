@@ -47,8 +47,8 @@ def compare_pruning(
 ) -> Comparison:
     """Measure by cross-validation whether removing passive variables helps a pipeline.
 
-    In every fold the encoder is trained once. Its codes go to the steps behind it three times per
-    threshold: all variables, those that the remover keeps, and as many variables that are drawn at
+    In every fold the encoder is trained once. The steps behind it are trained on all variables,
+    and for every threshold on those that the remover keeps and on as many that are drawn at
     random, which tell whether it matters which ones go.
 
     Parameters
@@ -71,7 +71,8 @@ def compare_pruning(
         None is the ``score`` of a classifier or regressor. Everything else needs a score that can
         be compared between different numbers of variables, such as "adjusted_rand_score".
     thresholds : array-like of float of shape (n_thresholds,), default=(0.1,)
-        Thresholds of the remover, at least 0, in the units of its criterion.
+        Thresholds of the remover, at least 0, in the units of its criterion; 0.1 is much for
+        "explained_variance".
     random_state : int, RandomState instance or None, default=None
         Seed of the random subsets, and of the steps that have a `random_state` of None: these
         have another seed in every fold, but the same for all choices of variables.
@@ -132,8 +133,8 @@ def compare_pruning(
     -----
     With differences d of k splits, with n_train and n_test rows each, the squared standard error
     is (1/k + n_test/n_train) Var(d), where Var has k - 1 in its denominator. Without the second
-    term it would be that of independent differences, and the error of the first kind of the test
-    several times its level [1]_.
+    term it would be that of independent differences, and the test would call chance an effect
+    more often than its level says [1]_.
 
     All that differs between the three is which columns the steps behind see: seeds are the same,
     and thresholds that keep the same variables in a fold share a fit. The random subsets of one
@@ -142,8 +143,10 @@ def compare_pruning(
     Columns of posterior variances serve the remover and are never passed on, in `score_all`
     neither.
 
-    Steps before the encoder and the encoder itself are fitted with `y`, like in any pipeline. The
-    parameters of a fitted search were chosen on all rows, test rows included, and for the
+    Callbacks of the pipeline, such as a ProgressBar, see the training of every fold, and a
+    `memory` of the pipeline keeps its encoders.
+
+    The parameters of a fitted search were chosen on all rows, test rows included, and for the
     threshold that it chose. To have, say, the penalty chosen within each fold and for each choice
     of variables, put a search of its own at the end of the pipeline.
 
