@@ -336,7 +336,9 @@ def _count_kept(remover, thresholds):
     """Types of the kept variables at each threshold; at 0 nothing is removed."""
     counts = {type_: np.zeros(len(thresholds), dtype=int) for type_ in TYPE_COLORS}
     for i, threshold in enumerate(thresholds):
-        types = CRITERIA[remover.criterion_](remover.moments_, threshold)
+        types = CRITERIA[remover.criterion_](
+            remover.moments_, threshold, alpha=remover.alpha_, drop=remover.drop_
+        )
         kept = is_kept(types, threshold, remover.drop_)
         for type_, count in counts.items():
             count[i] = np.sum(types[kept] == type_)
