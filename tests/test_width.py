@@ -1,4 +1,4 @@
-"""find_width: the number of factors that made the data, within a budget."""
+"""find_variables: the number of factors that made the data, within a budget."""
 
 import numpy as np
 import pandas as pd
@@ -10,9 +10,10 @@ from scipy.sparse import coo_array
 from sklearn.base import clone
 
 from passive_pruner._common._rows import Rows
+from passive_pruner.exceptions import TrainingInterruptedWarning
 from passive_pruner.training import _training, _width
-from passive_pruner.training._width import find_width
-from passive_pruner.vae import MLP, BetaVAE
+from passive_pruner.training._width import find_variables
+from passive_pruner.vae import MLP, BetaVAE, FromFactory
 
 
 def factors(n_factors, n_columns, *, curved, noise=0.3, n_samples=1000):
@@ -39,7 +40,7 @@ def linear_encoder(max_steps=2000):
 
 
 class Trainings:
-    """What find_width trains for an encoder: its widths, budgets and steps."""
+    """What find_variables trains for an encoder: its widths, budgets and steps."""
 
     def __init__(self, encoder):
         self.encoder = encoder
@@ -48,7 +49,7 @@ class Trainings:
     def find(self, X, n_features, *, max_steps=None, seed=0):
         self.X = X
         max_steps = max_steps or self.encoder.max_steps
-        return find_width(self._train, Rows(X), n_features, max_steps=max_steps, seed=seed)
+        return len(find_variables(self._train, Rows(X), n_features, max_steps=max_steps, seed=seed))
 
     def _train(self, width, n_steps):
         fitted = clone(self.encoder).set_params(n_components=width, max_steps=n_steps).fit(self.X)
@@ -105,7 +106,8 @@ def test_the_search_keeps_to_its_budget(linear, max_steps, early_stopping, monke
 
 
 @pytest.mark.parametrize("max_steps", [120, 500])
-def test_fit_takes_no_more_than_its_budget_after_the_search(linear, max_steps, monkeypatch):
+@pytest.mark.parametrize("early_stopping", [True, False])
+def test_fit_takes_no_more_than_its_budget(linear, max_steps, early_stopping, monkeypatch):
     taken = []
     train_step = _training.VAENet.train_step
 
@@ -115,11 +117,61 @@ def test_fit_takes_no_more_than_its_budget_after_the_search(linear, max_steps, m
 
     monkeypatch.setattr(_training.VAENet, "train_step", counted)
     _, X = linear
-    params = {"n_components": "auto", "early_stopping": False}
+    params = {"n_components": "auto", "early_stopping": early_stopping}
     encoder = linear_encoder(max_steps).set_params(**params).fit(X)
-    assert taken.count(12) == max_steps  # the search, at the width of the columns
-    assert taken[max_steps:] == [encoder.n_components_] * max_steps
-    assert encoder.n_steps_ == max_steps
+    assert encoder.n_steps_ == len(taken) <= max_steps
+    assert encoder.n_steps_ == max_steps or early_stopping
+    assert taken == sorted(taken, reverse=True)  # wide first, then cut
+    assert taken.count(12) + taken.count(encoder.n_components_) == len(taken)
+    assert taken.count(12) <= max_steps - max_steps // 6
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("k", range(2, 7))
+def test_the_width_is_the_number_of_factors(k, seed):
+    X = factors(k, 20, curved=False)
+    encoder = small_encoder(n_components="auto", max_steps=1000, random_state=seed).fit(X)
+    assert encoder.n_components_ == k
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("init", ["auto", "random"])
+def test_one_training_does_not_cost_much_more_than_a_wide_one(seed, init, cancer):
+    X, _ = cancer
+    X = (X - X.mean(axis=0)) / X.std(axis=0)
+    auto, wide = (
+        small_encoder(n_components=n, max_steps=3000, random_state=seed, init=init).fit(X)
+        for n in ("auto", 30)
+    )
+    new = small_encoder(
+        n_components=auto.n_components_, max_steps=3000, random_state=seed, init=init
+    ).fit(X)
+    assert auto.n_components_ < 30
+    assert auto.n_steps_ <= 1.2 * wide.n_steps_
+    assert auto.score(X) > min(wide.score(X), new.score(X)) - 0.5
+
+
+@pytest.mark.parametrize("early_stopping", [True, False])
+@pytest.mark.parametrize("init", ["auto", "random"])
+def test_the_history_is_that_of_the_variables_that_stayed(init, early_stopping, linear):
+    _, X = linear
+    encoder = linear_encoder(600).set_params(
+        n_components="auto", init=init, early_stopping=early_stopping
+    )
+    history = encoder.fit(X).history_
+    epochs = [record["epoch"] for record in history]
+    assert epochs == list(range(epochs[0], epochs[0] + len(epochs)))
+    assert (np.diff([record["step"] for record in history]) >= 0).all()
+    assert encoder.n_iter_ == epochs[-1]
+    assert encoder.n_steps_ == history[-1]["step"]
+    for record in history:
+        shapes = {v.shape for v in record.values() if isinstance(v, np.ndarray)}
+        assert shapes == {(encoder.n_components_,)}
+        assert record["n_active"] == (record["variance_of_mean"] > 0.1).sum()
+    cut = next(i for i in range(1, len(history)) if history[i]["step"] == history[i - 1]["step"])
+    assert encoder.best_epoch_ >= epochs[cut]
+    more = encoder.set_params(warm_start=True, max_steps=20).fit(X)
+    assert more.n_steps_ == history[-1]["step"] + 20
 
 
 def test_data_without_information_needs_one_variable():
@@ -167,16 +219,19 @@ def test_rows_on_which_variables_are_counted_stand_for_the_table(seed, kind, mon
             return x, torch.zeros_like(x)
 
     network = Reads()
-    find_width(lambda width, n_steps: (network, 1), Rows(X), 2, max_steps=1, seed=seed)
+    find_variables(lambda width, n_steps: (network, 1), Rows(X), 2, max_steps=1, seed=seed)
     assert network.read.shape == (200, 2)
     # Four standard errors of the standard deviation of 200 rows.
     np.testing.assert_allclose(network.read.numpy().std(axis=0), X.std(axis=0), rtol=0.2)
 
 
-@pytest.mark.parametrize("at", [1, 150])
-def test_an_interrupted_search_stops_the_fit(linear, at, monkeypatch):
+@pytest.mark.parametrize(("at", "kept"), [(1, None), (150, "wide"), (-5, "cut"), (-60, "cut")])
+def test_an_interrupt_keeps_what_was_learned(at, kept, linear, monkeypatch):
+    _, X = linear
+    encoder = linear_encoder(500).set_params(n_components="auto", early_stopping=False)
     calls = iter(range(1, 10_000))
     train_step = _training.VAENet.train_step
+    at %= 500
 
     def interrupted(*args, **params):
         if next(calls) == at:
@@ -184,11 +239,18 @@ def test_an_interrupted_search_stops_the_fit(linear, at, monkeypatch):
         return train_step(*args, **params)
 
     monkeypatch.setattr(_training.VAENet, "train_step", interrupted)
-    _, X = linear
-    encoder = linear_encoder().set_params(n_components="auto")
-    with pytest.raises(KeyboardInterrupt):
+    if kept is None:
+        with pytest.raises(KeyboardInterrupt):
+            encoder.fit(X)
+        assert not [name for name in vars(encoder) if name.endswith("_")]
+        return
+    with pytest.warns(TrainingInterruptedWarning):
         encoder.fit(X)
-    assert not [name for name in vars(encoder) if name.endswith("_")]
+    assert next(calls) == at + 1  # nothing is trained after an interrupt
+    assert encoder.n_steps_ < at
+    assert (encoder.n_steps_ < 417) == (kept == "wide")
+    assert encoder.transform(X).shape == (1000, encoder.n_components_)
+    assert encoder.history_[-1]["variance_of_mean"].shape == (encoder.n_components_,)
 
 
 @pytest.mark.parametrize("container", [np.ndarray.tolist, pd.DataFrame, pl.DataFrame, coo_array])
@@ -201,11 +263,26 @@ def test_containers(container, linear):
     assert encoder.fit(table).n_components_ == encoder.fit(X).n_components_
 
 
-def test_the_encoder_searches_when_it_is_told_to(linear):
-    encoder, X = linear
+class OfAllCodes(torch.nn.Module):
+    """Outputs that change with the number of variables: no variable can be cut out."""
+
+    def __init__(self, *sizes):
+        super().__init__()
+        self.layer = torch.nn.Linear(*sizes)
+
+    def forward(self, z):
+        return self.layer(z / (1 + z.abs().mean(dim=1, keepdim=True)))
+
+
+def uncuttable(n_inputs, n_components, n_outputs):
+    return torch.nn.Linear(n_inputs, 2 * n_components), OfAllCodes(n_components, n_outputs)
+
+
+def test_a_network_that_cannot_be_cut_is_trained_anew(linear):
+    _, X = linear
+    encoder = linear_encoder(300).set_params(architecture=FromFactory(uncuttable))
     auto = clone(encoder).set_params(n_components="auto").fit(X)
-    given = clone(encoder).set_params(n_components=4).fit(X)
-    assert auto.n_components == "auto"
+    given = clone(encoder).set_params(n_components=auto.n_components_).fit(X)
+    assert auto.n_components_ < 12
     np.testing.assert_array_equal(auto.transform(X), given.transform(X))
     assert auto.n_steps_ == given.n_steps_
-    assert auto.pruned([1, 0]).n_components_ == 2
