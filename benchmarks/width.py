@@ -89,6 +89,11 @@ def wide(trainer):
     return encoder, 1, encoder.n_steps_
 
 
+def one_training(trainer):
+    encoder = trainer.fit("auto")
+    return encoder, 1, encoder.n_steps_
+
+
 def count_and_refit(trainer):
     searched, n_fits, n_steps = wide(trainer)
     encoder = trainer.fit(int(trainer.kept(searched).sum()))
@@ -152,7 +157,8 @@ def intrinsic_dimension(X, n_neighbors=20):
 WAYS = {
     "width 10, the default": default,
     "wide, all variables kept": wide,
-    "**count, then refit**": count_and_refit,
+    "**one training with a cut**": one_training,
+    "count, then refit": count_and_refit,
     "count, then prune": count_and_prune,
     "count, prune, fine-tune": count_prune_and_fine_tune,
     "FONDUE, intrinsic dimension": fondue_dimension,
