@@ -68,6 +68,12 @@ class VAEEncoder(TrainedVAE):
     add_variance : bool, default=False
         Whether :meth:`transform` appends one column of posterior variances per code. The remover
         needs them for ``criterion="variance"`` and to find passive variables in sampled codes.
+    whiten : bool, default=True
+        Whether codes stay as the prior has them, where every variable that carries information
+        has a variance of about 1. False multiplies each by its `code_scale_`: the mean square of a
+        column is then the variance that it explains, and distances between codes resemble those
+        between decoded rows. The meaning is that of PCA. It acts on :meth:`transform` and
+        :meth:`inverse_transform`; :meth:`posterior` has the units of the prior.
     allow_missing : bool, default=False
         Whether `X` may have NaN. Such cells are left out of the likelihood, and the encoder is
         told which cells are present; without it NaN is an error.
@@ -127,6 +133,18 @@ class VAEEncoder(TrainedVAE):
     best_epoch_ : int
         The "epoch" of the record that belongs to `weights_`: with early stopping that of the
         lowest objective, else the last.
+    explained_variance_ : ndarray of shape (`n_components_`,)
+        What every variable explains: the mean squared change of the decoded rows, summed over
+        columns, when its mean is replaced by 0. Decoded is the mean of the likelihood, on the
+        scale on which the network sees columns, so that units do not matter. Rows are at most 512
+        of the last :meth:`fit`, drawn by the seed; an eighth of the last :meth:`partial_fit`, but
+        at least 64; of a dask collection some of the first block.
+    explained_variance_ratio_ : ndarray of shape (`n_components_`,)
+        The same as a share of the variance of the decoded rows. The shares sum to 1 where
+        variables act one by one, as in a linear decoder with uncorrelated codes.
+    code_scale_ : ndarray of shape (`n_components_`,)
+        What ``whiten=False`` multiplies codes by: the root of `explained_variance_` over the mean
+        square of the codes.
     training_state_ : dict of str to ndarray
         Averages of Adam, and the discriminator of an objective that has one, from which the next
         :meth:`partial_fit` goes on; only after :meth:`partial_fit`.
@@ -236,6 +254,7 @@ class VAEEncoder(TrainedVAE):
         "init": [StrOptions({"auto", "random", "factor_analysis"})],
         "output": [StrOptions({"mean", "sampled"})],
         "add_variance": ["boolean"],
+        "whiten": ["boolean"],
         "allow_missing": ["boolean"],
         "max_steps": [Interval(Integral, 1, None, closed="left")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
@@ -261,6 +280,7 @@ class VAEEncoder(TrainedVAE):
         init="auto",
         output="mean",
         add_variance=False,
+        whiten=True,
         allow_missing=False,
         max_steps=20_000,
         batch_size=256,
@@ -282,6 +302,7 @@ class VAEEncoder(TrainedVAE):
         self.init = init
         self.output = output
         self.add_variance = add_variance
+        self.whiten = whiten
         self.allow_missing = allow_missing
         self.max_steps = max_steps
         self.batch_size = batch_size
@@ -380,6 +401,7 @@ class VAEEncoder(TrainedVAE):
             if others:
                 table = BlockedRows(table, [partial(self._read_block, block) for block in others])
             self._train(table, rows, eval_rows, seed, continued=continued, task=task)
+            self._explain(table, seed)
             self._warn_if_collapsed(table, rng)
         return self
 
@@ -431,4 +453,5 @@ class VAEEncoder(TrainedVAE):
             rows = np.random.default_rng(seed).permutation(len(table))
             eval_rows = rows[:MAX_EVALUATION_ROWS]
             self._train(table, rows, eval_rows, seed, continued=continued, task=task, one_pass=True)
+            self._explain(table, seed, one_pass=True)
         return self

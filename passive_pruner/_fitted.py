@@ -11,11 +11,13 @@ from sklearn.utils import check_scalar
 from sklearn.utils.validation import check_array, check_is_fitted
 
 from passive_pruner._common._base import BaseEncoder
+from passive_pruner._common._documentation import ComponentsInHTML
 from passive_pruner._common._draws import elbo_noise, row_keys
-from passive_pruner._common._rows import CHUNK_ROWS, Rows, byte_divisor, flat_images
+from passive_pruner._common._rows import CHUNK_ROWS, Rows, are_finite, byte_divisor, flat_images
 from passive_pruner._common._state import pack_fitted, unpack_fitted, weights_checksum
 from passive_pruner._common._validation import plain_array, seed_from, validate_numeric
 from passive_pruner._common._weights import read_weights, write_weights
+from passive_pruner._explained import EXPLAINED, ExplainedVariance
 from passive_pruner.vae import Gaussian
 from passive_pruner.vae._network import VAE, Blueprint, is_own, resolve_device, variable_numbers
 from passive_pruner.vae._random import LocalDraws, plain_torch
@@ -25,13 +27,15 @@ from passive_pruner.vae._threads import share
 LARGEST_VALUE = np.finfo(np.float32).max / 2
 
 
-class FittedVAE(BaseEncoder):
+class FittedVAE(ComponentsInHTML, ExplainedVariance, BaseEncoder):
     """Base class of :class:`VAEEncoder`: all that is done with a network that is fitted.
 
     The network is not kept: it is rebuilt from `weights_` when needed, and what is kept of it
     stays out of pickles, copies and hashes, which hold arrays only.
     """
 
+    # Attributes that a file of weights holds as well.
+    _BESIDE_WEIGHTS = ("origin_", *EXPLAINED)
     # The arrays of `weights_`, the name of the device, and the network that was built from them.
     _live: tuple[tuple[np.ndarray, ...], str, VAE] | None = None
 
@@ -160,7 +164,7 @@ class FittedVAE(BaseEncoder):
             if variance is not None:
                 variance[chunk] = log_variance.exp().numpy(force=True)
                 written.append(variance[chunk])
-            if not _are_finite(*written):
+            if not are_finite(*written):
                 self._raise_not_finite(rows, chunk.start)
             if keys is not None:
                 keys[chunk] = row_keys(rows)
@@ -251,7 +255,8 @@ class FittedVAE(BaseEncoder):
                 f"Z has {Z.shape[1]} columns, but this VAEEncoder decodes codes of "
                 f"{self.n_components_} columns."
             )
-        return self._decode(Z[:, : self.n_components_], self._network().mean)
+        Z = self._in_prior_units(Z[:, : self.n_components_])
+        return self._decode(Z, self._network().mean)
 
     def sample(self, n_samples=1):
         """Draw rows from the model: codes from the prior, then data from the likelihood.
@@ -323,6 +328,7 @@ class FittedVAE(BaseEncoder):
         pruned.n_components_ = len(keep)
         numbers = getattr(self, "variable_numbers_", np.arange(self.n_components_))
         pruned.variable_numbers_ = numbers[keep]
+        pruned._cut_explained(keep)
         for record in pruned.history_:
             record.update({k: v[keep] for k, v in record.items() if isinstance(v, np.ndarray)})
         pruned.weights_ = weights
@@ -357,14 +363,15 @@ class FittedVAE(BaseEncoder):
         True
         """
         check_is_fitted(self)
-        write_weights(self.weights_, path, self.origin_)
+        beside = {name: getattr(self, name) for name in self._BESIDE_WEIGHTS if hasattr(self, name)}
+        write_weights(self.weights_, path, beside)
 
     def load_weights(self, path):
         """Replace the weights by those of a safetensors file.
 
         The file may come from :meth:`save_weights` or from ``safetensors.torch.save_file`` on the
         state dict of the same network; half precision is widened. `history_` stays that of the
-        last fit.
+        last fit; what the variables explain is taken from the file, or unknown.
 
         Parameters
         ----------
@@ -387,8 +394,9 @@ class FittedVAE(BaseEncoder):
             If the file is no complete safetensors file.
         """
         check_is_fitted(self)
-        weights, origin = read_weights(path, self.weights_)
-        self.weights_, self.origin_ = weights, self.origin_ if origin is None else origin
+        weights, beside = read_weights(path, self.weights_, self._BESIDE_WEIGHTS)
+        self._forget_explained()
+        vars(self).update(weights_=weights, **beside)
         self._freeze()
         vars(self).pop("training_state_", None)  # that of other weights
         return self
@@ -435,7 +443,7 @@ class FittedVAE(BaseEncoder):
             self.likelihood_.check_data(rows)
             noise = torch.from_numpy(elbo_noise(row_keys(rows), self.n_components_))
             elbo[chunk] = network.elbo(x.to(dtype), noise.to(device, dtype)).numpy(force=True)
-            if not _are_finite(elbo[chunk]):
+            if not are_finite(elbo[chunk]):
                 self._raise_not_finite(rows, chunk.start)
 
         self._for_chunks(X, network, score, size=CHUNK_ROWS // 4)
@@ -457,27 +465,6 @@ class FittedVAE(BaseEncoder):
         """
         return float(self.score_samples(X).mean())
 
-    def _sk_visual_block_(self):
-        """Put the components into the HTML representation, as soon as they are known.
-
-        scikit-learn falls back to a plain table if this raises, as it does before version 1.7.
-        """
-        from sklearn.utils._repr_html.estimator import _VisualBlock
-
-        components = {
-            name: getattr(self, f"{name}_", getattr(self, name))
-            for name in ("objective", "likelihood", "architecture")
-        }
-        shown = {k: v for k, v in components.items() if not (v is None or isinstance(v, str))}
-        if not shown:
-            return _VisualBlock("single", self, names=type(self).__name__, name_details=str(self))
-        return _VisualBlock(
-            "parallel",
-            list(shown.values()),
-            names=[f"{name}: {type(value).__name__}" for name, value in shown.items()],
-            name_details=[str(value) for value in shown.values()],
-        )
-
     def __getstate__(self):
         state = {k: v for k, v in super().__getstate__().items() if k != "_live"}
         return pack_fitted(state)
@@ -488,7 +475,7 @@ class FittedVAE(BaseEncoder):
             state |= {"init": "random", "init_": "random"}
             if state["likelihood"] in (None, "gaussian"):
                 state["likelihood"] = Gaussian("shared")
-        super().__setstate__(state)
+        super().__setstate__({"whiten": True, **state})
         if "weights_" in vars(self):
             self._freeze()
             # What encoders that were saved by earlier versions lack.
@@ -510,9 +497,3 @@ class FittedVAE(BaseEncoder):
         tags.input_tags.sparse = True
         tags.input_tags.allow_nan = self.allow_missing
         return tags
-
-
-def _are_finite(*arrays):
-    """Whether all numbers are finite: then their sum is, unless they are too large to add up."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        return all(np.isfinite(array.sum()) for array in arrays)

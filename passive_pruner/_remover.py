@@ -48,11 +48,13 @@ class PassiveVariableRemover(
 
     Parameters
     ----------
-    threshold : float, default=0.1
-        How far from collapse a passive variable may be. Under "active_units" and "variance" it
-        is a share of unit variance, under "entropy" one of the unit normal's entropy power,
-        under "kl" a divergence in nats. 0 removes nothing, not even
-        constant codes. For a variable with Var(mu) = 1 - s2 in all rows:
+    threshold : float, default=None
+        How far from collapse a passive variable may be, or how much a negligible one may explain;
+        None is 0.01 under "explained_variance" and 0.1 under all others. Under "active_units" and
+        "variance" it is a share of unit variance, under "entropy" one of the unit normal's
+        entropy power, under "kl" a divergence in nats, under "explained_variance" a share of the
+        explained variance. 0 removes nothing, not even constant codes. For a variable with
+        Var(mu) = 1 - s2 in all rows:
 
         ========  ========  =========
         Var(mu)   E[s2]     KL (nats)
@@ -62,7 +64,7 @@ class PassiveVariableRemover(
         0.9       0.1       1.15
         ========  ========  =========
 
-    criterion : {"active_units", "variance", "kl", "entropy"}, default="active_units"
+    criterion : str, default="active_units"
         Evidence for the types, and the columns that X must have:
 
         - "active_units": X holds mean codes; passive if Var(mu) <= threshold [2]_.
@@ -73,14 +75,17 @@ class PassiveVariableRemover(
           <= threshold.
         - "entropy": X holds mean codes, all rows at once; passive if their entropy power
           exp(2 h) / (2 pi e), h being their differential entropy, is <= threshold [3]_.
+        - "explained_variance": X holds mean codes of ``VAEEncoder(whiten=False)``, whose variances
+          are what they explain; negligible if the share of a code in their sum is <= threshold.
 
     drop : {("passive",), ("passive", "mixed")}, default=("passive",)
-        Types to remove. Only "variance" knows mixed variables.
+        Types to remove besides negligible ones. Only "variance" knows mixed variables.
 
     Attributes
     ----------
     variable_types_ : ndarray of shape (n_components,), str
-        "active", "mixed" or "passive" for every latent variable, by the rule of the criterion.
+        "active", "mixed", "passive" or "negligible" for every latent variable, by the rule of the
+        criterion.
     threshold_, criterion_, drop_ : float, str, tuple of str
         The parameters that the types and the selection come from. Parameters that are set after
         ``fit`` act from the next ``fit`` or ``partial_fit`` on.
@@ -128,6 +133,12 @@ class PassiveVariableRemover(
     Variance columns are never selected. :meth:`inverse_transform` puts 0 into every column that
     was removed: for codes, the mean of the prior.
 
+    A *negligible* variable is not passive: its posterior may be far from the prior. It says what
+    hardly moves the decoded data, and a model that weighs all columns alike would weigh it as much
+    as the others. Codes of ``VAEEncoder(whiten=False)`` that are followed by their variances can be
+    judged by "variance" and "kl" too: E[mu^2] + E[s2] is then the square of what each was
+    multiplied by. They are taken for such where that sum is below 0.5 or above 3 for a variable.
+
     Pruning does not always help. A passive mean is small, not empty, and a model that rescales
     its inputs can still read it [3]_: compare with ``threshold=0``.
 
@@ -153,13 +164,13 @@ class PassiveVariableRemover(
     """
 
     _parameter_constraints: ClassVar[dict] = {
-        "threshold": [Interval(Real, 0, None, closed="left")],
+        "threshold": [Interval(Real, 0, None, closed="left"), None],
         # A view, so that a criterion that is added later is known.
         "criterion": [StrOptions(CRITERIA.keys())],
         "drop": [list, tuple],
     }
 
-    def __init__(self, *, threshold=0.1, criterion="active_units", drop=("passive",)):
+    def __init__(self, *, threshold=None, criterion="active_units", drop=("passive",)):
         self.threshold = threshold
         self.criterion = criterion
         self.drop = drop
@@ -185,7 +196,8 @@ class PassiveVariableRemover(
         Raises
         ------
         ValueError
-            If X is invalid, contradicts the criterion, or has no variable left to keep.
+            If X is invalid, contradicts the criterion, is in units that it does not read, or has
+            no variable left to keep.
         """
         with fit_task(self, X, y), all_or_nothing(self):
             vars(self).pop("moments_", None)
@@ -244,8 +256,11 @@ class PassiveVariableRemover(
             X = validate_numeric(self, X, dtype=[np.float64, np.float32], reset=first)
             batch = self._moments_of_batch(X)
         self.moments_ = batch if first else self.moments_.merge(batch)
-        self.threshold_, self.criterion_ = float(self.threshold), self.criterion
+        given = criterion.threshold if self.threshold is None else self.threshold
+        self.threshold_, self.criterion_ = float(given), self.criterion
         self.drop_ = tuple(map(str, self.drop))
+        if self.threshold_ > 0:
+            criterion.check_units(self.moments_)
         self.variable_types_ = criterion(self.moments_, self.threshold_)
         self.undetermined_ = self._is_undetermined()
         if self.undetermined_:
@@ -333,10 +348,11 @@ class PassiveVariableRemover(
         support[: len(kept)] = kept
         if not support.any():
             statistic = CRITERIA[self.criterion_].statistic
-            values = getattr(self.moments_, statistic)
+            values = getattr(CRITERIA[self.criterion_].read(self.moments_), statistic)
             rows = " (X contains only one sample)" if self.moments_.n_samples == 1 else ""
+            types = " or ".join(dict.fromkeys(self.variable_types_.tolist()))
             raise ValueError(
-                f"Every latent variable is {' or '.join(self.drop_)} under "
+                f"Every latent variable is {types} under "
                 f"criterion={self.criterion_!r} with threshold={self.threshold_:g}, none is left "
                 f"to keep{rows}: {statistic} is between {values.min():.3g} and {values.max():.3g}. "
                 "Lower the threshold (0 keeps all), or train the encoder to collapse less."
@@ -395,10 +411,12 @@ class PassiveVariableRemover(
         return LatentMoments.from_batch(codes, variances, sampled=sampled)
 
     def _is_undetermined(self):
-        moments = self.moments_
-        # Draws that are known to be draws, and the posterior variances, speak for themselves.
         criterion = CRITERIA[self.criterion_]
+        moments = criterion.read(self.moments_)
+        # Draws that are known to be draws, and the posterior variances, speak for themselves.
         if not criterion.reads_codes or moments.sampled or self.threshold_ == 0:
+            return False
+        if not criterion.compares_with_prior:
             return False
         if criterion.reads_variances and not (moments.mean_of_variance > _UNIT_LIKE).any():
             return False

@@ -1,12 +1,13 @@
 """Truths about the rules: they agree with the paper's release and with known posteriors."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from passive_pruner import PassiveVariableRemover
+from passive_pruner import PassiveVariableRemover, regime
 from passive_pruner.datasets import make_posterior
 from passive_pruner.regime import (
     CRITERIA,
@@ -69,6 +70,7 @@ def test_rules_recover_known_types(seed):
 @pytest.mark.parametrize("criterion", CRITERIA)
 def test_types_follow_a_permutation_of_columns(criterion):
     mean, var = make_posterior(["active", "mixed", "passive", "rare"] * 3, random_state=0)[0]
+    mean = mean * (np.arange(12) + 1) if criterion == "explained_variance" else mean
     order = np.random.default_rng(0).permutation(12)
     rule = CRITERIA[criterion]
     types = rule(LatentMoments.from_batch(mean, var, entropy=True), 0.1)
@@ -143,6 +145,7 @@ def test_the_rule_in_words_is_the_rule(name):
     criterion = CRITERIA[name]
     posterior, _ = make_posterior(["active", "mixed", "passive", "rare"] * 5, random_state=1)
     moments = LatentMoments.from_batch(*posterior, entropy=True)
+    moments = replace(moments, code_scale=np.linspace(0.1, 2, 20))
     clauses = criterion.words.replace("the entropy power of the means is", "entropy power")
     for threshold in (0.01, 0.1, 0.5, 0.95):
         rest = np.full(moments.n_components, True)
@@ -207,9 +210,7 @@ def test_what_is_no_threshold_is_refused(name, threshold, error):
     moments = LatentMoments.from_batch(*posterior, entropy=True)
     for call in (
         lambda: CRITERIA[name](moments, threshold),
-        lambda: {"active_units": active_units, "variance": variance, "kl": kl, "entropy": entropy}[
-            name
-        ](moments, threshold),
+        lambda: getattr(regime, name)(moments, threshold),
         lambda: compare(moments, moments, criterion=name, threshold=threshold),
     ):
         with pytest.raises(error, match="threshold must be"):

@@ -18,7 +18,7 @@ from sklearn.pipeline import make_pipeline
 from passive_pruner import PassiveVariableRemover, PretrainedEncoder, VAEEncoder
 from passive_pruner._common._codes import code_names
 from passive_pruner.datasets import make_posterior
-from passive_pruner.vae import Conv
+from passive_pruner.vae import Conv, Gaussian
 
 
 @pytest.fixture(scope="module")
@@ -217,7 +217,7 @@ def test_the_streamed_fit_learns_from_all_blocks(cancer):
     X, y = cancer
     order = np.argsort(y, kind="stable")
     train, test = order[::2], X[order[1::2]]
-    params = {"max_steps": 300, "early_stopping": False}
+    params = {"max_steps": 300, "early_stopping": False, "likelihood": Gaussian("shared")}
     in_memory = small_encoder(**params).fit(X[train])
     streamed = small_encoder(**params).fit(da.from_array(X[train], chunks=(100, -1)))
     first_block = small_encoder(**params).fit(X[train][:100])

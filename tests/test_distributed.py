@@ -54,6 +54,7 @@ def work(path):
         result[name] = encoder.weights_
         if name == "early stopping":
             result["history"] = encoder.history_
+            result["explained"] = encoder.explained_variance_, encoder.code_scale_
             result["elbo"] = encoder.score(held_out)
     encoder = small_encoder(batch_size=32)
     result["steps"] = [encoder.partial_fit(shard).n_steps_ for _ in range(2)]
@@ -131,6 +132,12 @@ def test_all_processes_measure_the_same_and_stop_together(both):
     for record, other in zip(first["history"], second["history"], strict=True):
         for key in record.keys() - {"seconds"}:
             np.testing.assert_array_equal(record[key], other[key], err_msg=key)
+
+
+def test_all_processes_agree_on_what_variables_explain(both):
+    """Or ``whiten=False`` would have other units in each of them."""
+    for value, other in zip(both[0]["explained"], both[1]["explained"], strict=True):
+        np.testing.assert_array_equal(value, other)
 
 
 def test_a_process_with_fewer_rows_takes_as_many_steps(both):

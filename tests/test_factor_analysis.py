@@ -86,7 +86,7 @@ def test_loadings_are_orthogonal_in_units_of_the_noise_and_have_fixed_signs():
     assert (scaled[np.abs(scaled).argmax(axis=0), range(4)] > 0).all()
 
 
-@pytest.mark.parametrize("likelihood", [None, Gaussian(), Gaussian("per_feature"), Gaussian(0.5)])
+@pytest.mark.parametrize("likelihood", [None, Gaussian("shared"), Gaussian(0.5)])
 @pytest.mark.parametrize("scale", [1.0, 100.0])
 def test_at_the_start_the_elbo_is_the_log_likelihood_of_the_linear_model(likelihood, scale):
     X = scale * (table(3, 600, 1, n_features=12) * np.linspace(1, 2, 12) + 3)

@@ -338,7 +338,7 @@ def maximise_likelihood(module, outputs, x):
 
 def test_the_shared_variance_converges_to_the_squared_error():
     # With constant outputs the maximum-likelihood variance is the mean squared error.
-    module, outputs, x = built(Gaussian(), real_numbers(2000))
+    module, outputs, x = built(Gaussian("shared"), real_numbers(2000))
     maximise_likelihood(module, torch.zeros_like(outputs), x)
     np.testing.assert_allclose(module.variance().item(), x.numpy().var(axis=0).mean(), rtol=1e-3)
 

@@ -131,7 +131,7 @@ def test_the_first_step_goes_down_the_gradient_of_autograd(factory, seed, data):
 
 @pytest.mark.parametrize("factory", FACTORIES)
 def test_networks_train_and_are_used_everywhere(factory, data):
-    encoder = encoder_of(factory).fit(data)
+    encoder = encoder_of(factory, max_steps=100).fit(data)
     untrained = encoder_of(factory, max_steps=1, learning_rate=1e-30).fit(data)
     for name, parameter in encoder.to_torch().named_parameters():
         moved = np.abs(encoder.weights_[name] - untrained.weights_[name]).max() > 1e-4
@@ -143,7 +143,7 @@ def test_networks_train_and_are_used_everywhere(factory, data):
     np.testing.assert_array_equal(encoder.transform(data), codes)
     np.testing.assert_array_equal(copy.deepcopy(encoder).transform(data), codes)
     np.testing.assert_array_equal(encoder.score_samples(data), encoder.score_samples(data))
-    again = encoder_of(factory).fit(data)
+    again = encoder_of(factory, max_steps=100).fit(data)
     np.testing.assert_array_equal(again.transform(data), codes)
     unpickled = pickle.loads(pickle.dumps(encoder))
     encoder.partial_fit(data)

@@ -174,6 +174,18 @@ def test_linear_paths(cancer, add_variance):
     assert_allclose(columns, encoder.transform(X), atol=1e-5)
 
 
+@pytest.mark.parametrize("add_variance", [False, True])
+def test_unwhitened_codes(cancer, add_variance):
+    X = cancer[0]
+    encoder = small_encoder(whiten=False, add_variance=add_variance).fit(X)
+    (columns,) = session(encoder, X).run(None, {"X": X})
+    assert_allclose(columns, encoder.transform(X), atol=1e-4)
+    if not add_variance:
+        pipe = make_pipeline(encoder, PassiveVariableRemover(criterion="explained_variance"))
+        (columns,) = session(pipe.fit(X), X).run(None, {"X": X})
+        assert_allclose(columns, pipe.transform(X), atol=1e-4)
+
+
 def test_an_mlp_is_written_from_its_weights(fitted_encoder, cancer, monkeypatch):
     monkeypatch.delattr(torch.onnx, "export")
     session(fitted_encoder, cancer[0])

@@ -19,7 +19,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
-from passive_pruner import PassiveVariableRemover, VAEEncoder, plots
+from passive_pruner import PassiveVariableRemover, PretrainedEncoder, VAEEncoder, plots
 from passive_pruner.datasets import make_posterior
 from passive_pruner.plots._labels import label_points
 from passive_pruner.plots._style import TYPE_COLORS, order_by_type
@@ -137,7 +137,8 @@ def test_correlation_is_ordered_and_bracketed_by_type(moments):
         expected = (covariance / np.outer(deviation, deviation))[np.ix_(*[display.order_] * 2)]
         assert_allclose(image.get_array(), expected, atol=1e-12)
     colors = [line.get_color() for line in display.brackets_[0]]
-    assert colors == [color for color in TYPE_COLORS.values() for _ in range(2)]
+    names = ("active", "mixed", "passive")
+    assert colors == [TYPE_COLORS[name] for name in names for _ in range(2)]
     ends = [line.get_ydata() for line in display.brackets_[0][::2]]
     assert [(round(low), round(high)) for low, high in ends] == [(0, 1), (2, 2), (3, 4)]
     absolute = display.plot(absolute=True).images_[0]
@@ -291,6 +292,8 @@ def test_types_are_those_of_the_rows_by_the_rule_of_the_remover(
     encoder = pipe["enc"]
     codes = encoder.transform(pipe["scale"].transform(X))
     codes = codes if CRITERIA[fitted_with].reads_variances else codes[:, :8]
+    if fitted_with == "explained_variance":
+        codes = codes * encoder.code_scale_
     remover = PassiveVariableRemover(criterion=fitted_with, threshold=0.2).fit(codes)
     remover.set_params(threshold=0.9, criterion="variance")  # not fitted: no part of the model
     steps = Pipeline([*pipe.steps[:2], ("prune", remover)])
@@ -394,3 +397,38 @@ else:
     raise AssertionError
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_scree_shows_shares_in_descending_order(seed):
+    rng = np.random.default_rng(seed)
+    share = rng.dirichlet(np.full(5, 0.5))
+    display = render(plots.ScreeDisplay(share, TYPES, names=list("abcde"), threshold=0.01).plot())
+    heights = np.array([bar.get_height() for bar in display.bars_])
+    assert_allclose(heights, np.sort(share)[::-1])
+    assert_allclose(display.cumulative_line_.get_ydata(), heights.cumsum())
+    assert [label.get_text() for label in display.labels_] == ["abcde"[j] for j in display.order_]
+    for bar, j in zip(display.bars_, display.order_, strict=True):
+        assert same_color(bar.get_facecolor(), TYPE_COLORS[TYPES[j]])
+    assert display.threshold_line_.get_ydata()[0] == 0.01
+
+
+def test_the_scree_takes_types_from_wherever_they_are_known(fitted_encoder, cancer):
+    X, _ = cancer
+    encoder = copy.copy(fitted_encoder).set_params(whiten=False, add_variance=False)
+    expected = CRITERIA["variance"](encoder.moments(X), 0.1)
+    of_data = plots.ScreeDisplay.from_estimator(encoder, X)
+    assert_array_equal(of_data.types, expected)
+    assert of_data.threshold_line_ is None
+    of_history = plots.ScreeDisplay.from_estimator(encoder)
+    assert set(of_history.types) <= {"active", "passive"}
+    remover = PassiveVariableRemover(criterion="explained_variance").fit(encoder.transform(X))
+    for given in (None, X):
+        display = render(
+            plots.ScreeDisplay.from_estimator(Pipeline([("e", encoder), ("r", remover)]), given)
+        )
+        assert_array_equal(display.types, remover.variable_types_)
+        assert display.threshold == 0.01
+        assert_array_equal(display.explained_variance_ratio, encoder.explained_variance_ratio_)
+    with pytest.raises(ValueError, match="needs an encoder with explained_variance_ratio_"):
+        plots.ScreeDisplay.from_estimator(PretrainedEncoder().fit(X[:, :8]))

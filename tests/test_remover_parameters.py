@@ -74,7 +74,7 @@ def test_partial_fit_takes_what_can_change(first, then, posterior):
     np.testing.assert_array_equal(stream.variable_types_, whole.variable_types_)
     np.testing.assert_array_equal(stream.get_support(), whole.get_support())
     assert (stream.threshold_, stream.criterion_, stream.drop_) == (
-        stream.threshold,
+        then.get("threshold", 0.1),
         stream.criterion,
         tuple(stream.drop),
     )

@@ -125,6 +125,9 @@ def test_standard_errors_are_the_spread_over_samples(sampled):
             of_draws = [m.sampled_covariance.diagonal() for m in moments]
             if name == "variance_of_mean":
                 values = [v - m.mean_of_variance for v, m in zip(of_draws, moments, strict=True)]
+            elif name == "explained_variance_ratio":
+                values = [v - m.mean_of_variance for v, m in zip(of_draws, moments, strict=True)]
+                values = [v / v.sum() for v in values]
             elif name == "kl":
                 values = [
                     (v + m.code_mean**2 - 1 - m.mean_of_log_variance) / 2

@@ -12,13 +12,12 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from passive_pruner import VAEEncoder
-from passive_pruner._common import _threads
 from passive_pruner._common._rows import Rows
-from passive_pruner.vae import Conv
+from passive_pruner.vae import Conv, _threads
 from passive_pruner.vae._random import plain_torch
 from passive_pruner.vae._threads import one_thread, share
 
-X = np.random.default_rng(0).standard_normal((1500, 32), dtype=np.float32)
+X = np.random.default_rng(0).standard_normal((1500, 32), dtype=np.float32).cumsum(axis=1)
 # Large enough that torch shares its matrix products among the threads that it has.
 PARAMS = {"n_components": 8, "batch_size": 512, "max_steps": 8, "device": "cpu", "random_state": 0}
 

@@ -1,6 +1,7 @@
 """Base class of the encoders: codes, their names, their posterior and its moments."""
 
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from functools import reduce
 
 import numpy as np
@@ -106,7 +107,16 @@ class BaseEncoder(
         if sampled:
             seed += self._noise_offset()
             codes += np.sqrt(variance) * normal_numbers(tell_apart(keys, part), d, seed)
+        scale = self._code_scale()
+        if scale is not None:
+            codes *= scale
+            if self.add_variance:
+                variance *= scale**2
         return columns
+
+    def _code_scale(self):
+        """Return what the codes of every variable are multiplied by, or None."""
+        return None
 
     def _noise_offset(self):
         """Return what makes the draws of this encoder others than those of one with its seed."""
@@ -123,7 +133,8 @@ class BaseEncoder(
         Returns
         -------
         posterior : Posterior
-            Named tuple of `mean` and `variance`, both of shape (n_samples, n_components), float32.
+            Named tuple of `mean` and `variance`, both of shape (n_samples, n_components), float32;
+            in the units of the prior, N(0, 1).
         """
         return self._posterior(self._validate(X))
 
@@ -146,7 +157,8 @@ class BaseEncoder(
         Returns
         -------
         moments : LatentMoments
-            Of the posterior means and variances, whatever `output` is.
+            Of the posterior means and variances, in the units of the prior, whatever `output` and
+            `whiten` are; with the `code_scale` of an encoder that knows what variables explain.
 
         Examples
         --------
@@ -158,8 +170,10 @@ class BaseEncoder(
         >>> bool((encoder.moments(np.hstack(posterior)).variance_of_mean < [2, 0.1]).all())
         True
         """
+        scale = getattr(self, "code_scale_", None)
         if entropy:
-            return LatentMoments.from_batch(*self.posterior(X), entropy=True)
+            moments = LatentMoments.from_batch(*self.posterior(X), entropy=True)
+            return replace(moments, code_scale=scale)
         if is_dask(X):
             parts = (self.moments(block) for block in values_of(X))
         else:
@@ -171,7 +185,7 @@ class BaseEncoder(
                 )
                 for start in starts
             )
-        return reduce(LatentMoments.merge, parts)
+        return replace(reduce(LatentMoments.merge, parts), code_scale=scale)
 
     def get_feature_names_out(self, input_features=None):
         """Names of the columns that :meth:`transform` returns.

@@ -1,4 +1,4 @@
-"""Links to the documentation in the HTML representation of estimators."""
+"""The HTML representation of estimators: links to the documentation, and components."""
 
 from functools import cache
 from importlib.metadata import PackageNotFoundError, metadata
@@ -27,3 +27,28 @@ class DocumentationLinkMixin:
     def _doc_link_template(self):
         url = documentation_url()
         return f"{url}/api/generated/{{estimator_module}}.{{estimator_name}}.html" if url else ""
+
+
+class ComponentsInHTML:
+    """Mixin for an estimator whose HTML representation shows the components of its network."""
+
+    def _sk_visual_block_(self):
+        """Put the components into the HTML representation, as soon as they are known.
+
+        scikit-learn falls back to a plain table if this raises, as it does before version 1.7.
+        """
+        from sklearn.utils._repr_html.estimator import _VisualBlock
+
+        components = {
+            name: getattr(self, f"{name}_", getattr(self, name))
+            for name in ("objective", "likelihood", "architecture")
+        }
+        shown = {k: v for k, v in components.items() if not (v is None or isinstance(v, str))}
+        if not shown:
+            return _VisualBlock("single", self, names=type(self).__name__, name_details=str(self))
+        return _VisualBlock(
+            "parallel",
+            list(shown.values()),
+            names=[f"{name}: {type(value).__name__}" for name, value in shown.items()],
+            name_details=[str(value) for value in shown.values()],
+        )

@@ -204,3 +204,9 @@ def flat_images(X, image_shape: tuple[int, ...]):
             f"and channels in this order. {advice}"
         )
     return X
+
+
+def are_finite(*arrays: np.ndarray) -> bool:
+    """Whether all numbers are finite: then their sum is, unless they are too large to add up."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return all(bool(np.isfinite(array.sum())) for array in arrays)

@@ -9,7 +9,7 @@ from passive_pruner._common._files import write_whole
 from passive_pruner._common._state import check_weights, weights_checksum
 
 
-def write_weights(weights, path, origin):
+def write_weights(weights, path, beside):
     """Write a dict of arrays to a safetensors file, as a whole or not at all.
 
     Parameters
@@ -18,19 +18,20 @@ def write_weights(weights, path, origin):
         Weights of a network.
     path : str or path-like
         The file.
-    origin : ndarray of shape (n_features,), float64
-        What is subtracted from the data before the network reads it.
+    beside : dict of str to ndarray
+        Vectors that belong to them, float64, by the name of the attribute.
     """
     metadata = {
         "format": "pt",
         "passive_pruner_version": passive_pruner.__version__,
         "passive_pruner_checksum": str(weights_checksum(weights)),
-        "passive_pruner_origin": json.dumps(origin.tolist()),  # by digits that give it back
+        # By digits that give them back.
+        **{_key(name): json.dumps(vector.tolist()) for name, vector in beside.items()},
     }
     write_whole(path, _safetensors().numpy.save(weights, metadata=metadata))
 
 
-def read_weights(path, like):
+def read_weights(path, like, names):
     """Read a safetensors file whose names and shapes must be those of `like`.
 
     Parameters
@@ -39,13 +40,15 @@ def read_weights(path, like):
         The file.
     like : dict of str to ndarray
         Weights of the network that the file is for.
+    names : iterable of str
+        Names of the vectors to look for beside them.
 
     Returns
     -------
     weights : dict of str to ndarray
         With the names, order, shapes and dtypes of `like`.
-    origin : ndarray of shape (n_features,), float64, or None
-        What is subtracted from the data; None if the file does not say.
+    beside : dict of str to ndarray
+        Those of the vectors that the file has.
 
     Raises
     ------
@@ -72,8 +75,12 @@ def read_weights(path, like):
         weights[name] = tensor.numpy().astype(value.dtype)
         if not np.isfinite(weights[name]).all():
             raise ValueError(f"{path}: {name} has values that are not finite in {value.dtype}.")
-    origin = metadata.get("passive_pruner_origin")
-    return weights, None if origin is None else np.array(json.loads(origin), dtype=np.float64)
+    texts = {name: metadata[_key(name)] for name in names if _key(name) in metadata}
+    return weights, {n: np.array(json.loads(t), dtype=np.float64) for n, t in texts.items()}
+
+
+def _key(name):
+    return f"passive_pruner_{name.removesuffix('_')}"
 
 
 def _check_fit(path, tensors, like):

@@ -24,7 +24,8 @@ from passive_pruner.plots._inputs import (
     variable_names,
 )
 from passive_pruner.regime import CRITERIA, report
-from passive_pruner.regime._criteria import TYPES, is_kept
+from passive_pruner.regime._criteria import NEGLIGIBLE, TYPES, is_kept
+from passive_pruner.regime._units import looks_whitened
 
 #: Thresholds of the slider: 0, which keeps everything, and three to six per factor of ten.
 THRESHOLDS = (
@@ -75,7 +76,9 @@ def compute_values(
             **_description(name, moments),
             **_per_threshold(name, thresholds, drop, moments, score),
         }
-        for name in CRITERIA
+        for name, rule in CRITERIA.items()
+        # What variables explain is not known of every encoder.
+        if rule.compares_with_prior or not looks_whitened(moments)
     }
     evidence = report(moments, [""] * d).drop(columns="type")
     return _plain(
@@ -86,7 +89,7 @@ def compute_values(
             "n_rows_given": n_given,
             "n_features": encoder.n_features_in_,
             "names": variable_names(encoder),
-            "types": TYPES,
+            "types": [*TYPES, NEGLIGIBLE],
             "drop": drop,
             "start": {"criterion": criterion, "threshold": float(threshold)},
             "thresholds": thresholds,
@@ -106,7 +109,7 @@ def _rule(remover):
     """Return criterion, threshold and types to drop: as the remover was fitted, or its defaults."""
     if remover is None:
         remover = PassiveVariableRemover()
-        return remover.criterion, remover.threshold, remover.drop
+        return remover.criterion, CRITERIA[remover.criterion].threshold, remover.drop
     return remover.criterion_, remover.threshold_, remover.drop_
 
 
@@ -135,7 +138,7 @@ def _description(criterion, moments):
         "title": rule.title,
         "words": rule.words,
         "symbol": rule.distance_symbol + (f" ({rule.unit})" if rule.unit else ""),
-        "knows_mixed": rule.knows_mixed,
+        "knows": rule.types,
         "values": rule.distance(moments),
     }
 

@@ -2,7 +2,7 @@
 // Draws the values that Python computed; computes nothing but the order of the variables.
 const V = JSON.parse(document.getElementById("values").textContent);
 const byId = (id) => document.getElementById(id);
-const SYMBOLS = { active: "circle", mixed: "diamond", passive: "square" };
+const SYMBOLS = { active: "circle", mixed: "diamond", passive: "square", negligible: "triangle-down" };
 // What s² would be in every row if a type were as clear as it can be.
 const IDEAL = { active: 0, passive: 1 };
 // The tolerance of the paper, for saying how near to that the variables are.
@@ -16,6 +16,7 @@ const REPORT = {
   max_correlation_mean: "max |corr| mean",
   max_correlation_sampled: "max |corr| sampled",
   active_share: "share of rows with s² < 0.5",
+  explained_variance_ratio: "share of the explained variance",
 };
 const n = V.names.length;
 const numbers = [...V.names.keys()];
@@ -372,13 +373,13 @@ function render() {
     ? "No variable is left at this threshold: PassiveVariableRemover raises an error here."
     : i === 0 ? "Threshold 0 removes nothing, whatever the types." : "";
   for (const article of document.querySelectorAll("article")) {
-    const { type } = article.dataset, known = type !== "mixed" || c.knows_mixed;
+    const { type } = article.dataset, known = c.knows.includes(type);
     const members = numbers.filter((j) => types[j] === type);
     article.querySelector("b").textContent = known ? members.length : "–";
     article.querySelector(".numbers").textContent = known ? evidence(type, members) : "Unknown to this criterion.";
   }
   byId("types-note").textContent = `A variable is ${formula(c.words).replaceAll("{threshold}", short(V.thresholds[i]))}.` +
-    (c.knows_mixed ? "" : " This criterion knows no mixed variables.") +
+    (c.knows.includes("mixed") ? "" : " This criterion knows no mixed variables.") +
     (V.drop.includes("mixed") ? " Mixed variables are removed as well." : "");
   const passive = numbers.filter((j) => types[j] === "passive");
   byId("correlation-note").textContent = passive.length === 0 ? "" : " " + correlated("passive", passive);

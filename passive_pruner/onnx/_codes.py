@@ -52,6 +52,10 @@ def convert_encoder(posterior):
             x = graph.node("Reshape", x, graph.constant([-1, encoder.n_features_in_], np.int64))
         is_bytes = all(isinstance(given.type, UInt8TensorType) for given in operator.inputs)
         mean, variance = posterior(graph, encoder, x, is_bytes)
+        if not getattr(encoder, "whiten", True):
+            mean = graph.node("Mul", mean, graph.constant(encoder.code_scale_))
+            if encoder.add_variance:
+                variance = graph.node("Mul", variance, graph.constant(encoder.code_scale_**2))
         codes = graph.node("Concat", mean, variance, axis=1) if encoder.add_variance else mean
         _write_output(graph, operator, codes)
 

@@ -82,7 +82,7 @@ class CorrelationDisplay:
 
     @classmethod
     def from_moments(
-        cls, moments, *, types=None, criterion="variance", threshold=0.1, names=None, **kwargs
+        cls, moments, *, types=None, criterion="variance", threshold=None, names=None, **kwargs
     ):
         """Compute the correlations from moments and draw them.
 
@@ -92,10 +92,10 @@ class CorrelationDisplay:
             Moments of mean codes, with variances.
         types : array-like of shape (n_components,), str, default=None
             Types of the variables. By default `criterion` names them.
-        criterion : {"active_units", "variance", "kl", "entropy"}, default="variance"
+        criterion : str, default="variance"
             Rule that names the types.
-        threshold : float, default=0.1
-            Its threshold.
+        threshold : float, default=None
+            Its threshold; None is 0.01 under "explained_variance" and 0.1 under others.
         names : list of str, default=None
             Names of the variables. By default they are numbered from 0.
         **kwargs
@@ -133,10 +133,10 @@ class CorrelationDisplay:
             Fitted. Of a search the best estimator is taken.
         X : array-like of shape (n_samples, n_features), default=None
             Data as the estimator takes it. None shows the moments that the remover was fitted on.
-        criterion : {"active_units", "variance", "kl", "entropy"}, default=None
+        criterion : str, default=None
             None is that of the remover, or "variance" without one.
         threshold : float, default=None
-            None is that of the remover, or 0.1 without one or for another criterion.
+            None is that of the remover, or that of the criterion without one or for another.
         **kwargs
             Passed to :meth:`plot`.
 

@@ -155,7 +155,7 @@ def rule_of(remover, criterion: str | None, threshold: float | None) -> tuple[st
     if criterion not in CRITERIA:
         raise ValueError(f"criterion must be one of {sorted(CRITERIA)}, got {criterion!r}.")
     if threshold is None:
-        threshold = known[1] if criterion == known[0] else 0.1
+        threshold = known[1] if criterion == known[0] else CRITERIA[criterion].threshold
     return criterion, threshold
 
 
@@ -171,11 +171,11 @@ def as_rows(encoder, X) -> np.ndarray:
 def reconstruct(encoder, codes: np.ndarray, original: np.ndarray) -> np.ndarray:
     """Decode codes into rows that can be compared with those they stand for.
 
-    Where a likelihood of counts has ``exposure="row_sum"``, codes tell the composition of a row and
-    not its sum, and decode to the mean row sum. Such columns get the sum that their row has, over
-    the cells that are present.
+    Codes are in the units of the prior. Where a likelihood of counts has ``exposure="row_sum"``,
+    they tell the composition of a row and not its sum, and decode to the mean row sum. Such columns
+    get the sum that their row has, over the cells that are present.
     """
-    decoded = encoder.inverse_transform(codes).reshape(original.shape).astype(np.float64)
+    decoded = decode(encoder, codes).reshape(original.shape).astype(np.float64)
     columns = np.arange(original.shape[1])
     for exposed in _exposed_columns(getattr(encoder, "likelihood_", None), columns):
         given, model = original[:, exposed], decoded[:, exposed]
@@ -209,6 +209,13 @@ def image_shape_of(encoder, image_shape=None) -> tuple[int, ...] | None:
     return None if image_shape is None else tuple(image_shape)
 
 
+def decode(encoder, codes: np.ndarray) -> np.ndarray:
+    """Decode codes in the units of the prior, whatever units the encoder takes."""
+    if not getattr(encoder, "whiten", True):
+        codes = codes * encoder.code_scale_
+    return encoder.inverse_transform(codes)
+
+
 def decode_traversals(encoder, values, base) -> np.ndarray:
     """Decode the code `base` with one variable at a time set to each of the values.
 
@@ -219,4 +226,4 @@ def decode_traversals(encoder, values, base) -> np.ndarray:
     d = len(base)
     codes = np.tile(base, (d, len(values), 1))
     codes[np.arange(d), :, np.arange(d)] = values
-    return encoder.inverse_transform(codes.reshape(-1, d)).reshape(d, len(values), -1)
+    return decode(encoder, codes.reshape(-1, d)).reshape(d, len(values), -1)

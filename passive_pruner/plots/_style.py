@@ -4,14 +4,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from passive_pruner.regime._criteria import ACTIVE, MIXED, PASSIVE
+from passive_pruner.regime._criteria import ACTIVE, MIXED, NEGLIGIBLE, PASSIVE
 
 #: Type of a variable -> its colour in every picture. Blue and orange of Okabe and Ito's palette
 #: and a grey: they differ in lightness and along the blue-yellow axis, which red-green
-#: colour-blind people see.
-TYPE_COLORS = {ACTIVE: "#0072B2", MIXED: "#E69F00", PASSIVE: "#808080"}
+#: colour-blind people see. Negligible variables, which no rule names beside passive ones, are of
+#: the palette's sky blue.
+TYPE_COLORS = {ACTIVE: "#0072B2", MIXED: "#E69F00", PASSIVE: "#808080", NEGLIGIBLE: "#56B4E9"}
 #: Type -> marker, so that no picture rests on colour alone.
-TYPE_MARKERS = {ACTIVE: "o", MIXED: "D", PASSIVE: "s"}
+TYPE_MARKERS = {ACTIVE: "o", MIXED: "D", PASSIVE: "s", NEGLIGIBLE: "v"}
 #: Accents that stand for no type: vermillion and bluish green of the same palette.
 ACCENT, SECOND_ACCENT = "#D55E00", "#009E73"
 
@@ -69,7 +70,7 @@ def make_axes(caller: str, ax, n_rows: int = 1, n_columns: int = 1, *, figsize, 
 
 
 def order_by_type(types: Sequence[str] | np.ndarray, *, descending=None) -> np.ndarray:
-    """Numbers of the variables: active, mixed, passive; in a type by falling `descending`."""
+    """Numbers of the variables by type, active ones first; in a type by falling `descending`."""
     rank = [list(TYPE_COLORS).index(t) for t in types]
     within = np.arange(len(rank)) if descending is None else -np.asarray(descending)
     return np.lexsort(np.stack([within, rank]))

@@ -70,8 +70,9 @@ class ThresholdDisplay:
     >>> from passive_pruner import PassiveVariableRemover
     >>> from passive_pruner.plots import ThresholdDisplay
     >>> X, y = load_iris(return_X_y=True)
-    >>> pipe = make_pipeline(PassiveVariableRemover(), LogisticRegression(max_iter=1000))
-    >>> grid = {"passivevariableremover__threshold": [0, 0.2, 0.6]}
+    >>> remover = PassiveVariableRemover(criterion="explained_variance")
+    >>> pipe = make_pipeline(remover, LogisticRegression(max_iter=1000))
+    >>> grid = {"passivevariableremover__threshold": [0, 0.1, 0.14]}
     >>> display = ThresholdDisplay.from_estimator(GridSearchCV(pipe, grid, cv=3).fit(X, y))
     >>> [text.get_text() for text in display.counts_]
     ['4', '3', '2']

@@ -14,6 +14,7 @@ from passive_pruner.plots._style import (
 )
 from passive_pruner.regime import CRITERIA
 from passive_pruner.regime._criteria import ACTIVE, MIXED, PASSIVE
+from passive_pruner.regime._units import in_prior_units
 
 # Most bars that have room for names, and the width of a figure that holds them, in inches.
 _MAX_NAMES, _MAX_WIDTH = 64, 16.0
@@ -29,9 +30,9 @@ class VariableTypesDisplay:
     moments : LatentMoments
         Moments of the posterior.
     types : array-like of shape (n_components,), str
-        "active", "mixed" or "passive" for every variable.
-    criterion : {"active_units", "variance", "kl", "entropy"}
-        Rule that the types come from.
+        "active", "mixed", "passive" or "negligible" for every variable.
+    criterion : str
+        Rule that the types come from, a name in :data:`passive_pruner.regime.CRITERIA`.
     threshold : float
         Its threshold.
     names : list of str, default=None
@@ -98,7 +99,7 @@ class VariableTypesDisplay:
 
     @classmethod
     def from_moments(
-        cls, moments, *, criterion="variance", threshold=0.1, names=None, kind="scatter", ax=None
+        cls, moments, *, criterion="variance", threshold=None, names=None, kind="scatter", ax=None
     ):
         """Name the types of the variables and draw them.
 
@@ -106,10 +107,10 @@ class VariableTypesDisplay:
         ----------
         moments : LatentMoments
             Moments of the posterior.
-        criterion : {"active_units", "variance", "kl", "entropy"}, default="variance"
+        criterion : str, default="variance"
             Rule that names the types.
-        threshold : float, default=0.1
-            Its threshold.
+        threshold : float, default=None
+            Its threshold; None is 0.01 under "explained_variance" and 0.1 under others.
         names : list of str, default=None
             Names of the variables. By default they are numbered from 0.
         kind : {"scatter", "bar"}, default="scatter"
@@ -139,10 +140,10 @@ class VariableTypesDisplay:
             Fitted. Of a search the best estimator is taken.
         X : array-like of shape (n_samples, n_features), default=None
             Data as the estimator takes it. None shows the moments that the remover was fitted on.
-        criterion : {"active_units", "variance", "kl", "entropy"}, default=None
+        criterion : str, default=None
             None is that of the remover, or "variance" without one.
         threshold : float, default=None
-            None is that of the remover, or 0.1 without one or for another criterion.
+            None is that of the remover, or that of the criterion without one or for another.
         kind : {"scatter", "bar"}, default="scatter"
             See :meth:`plot`.
         ax : Axes, default=None
@@ -172,8 +173,9 @@ class VariableTypesDisplay:
         kind : {"scatter", "bar"}, default="scatter"
             "scatter" shows the mean of the posterior variance s2 against its variance, one point
             per variable; "bar" one statistic, sorted.
-        statistic : {"variance_of_mean", "mean_of_variance", "kl", "entropy_power"}, default=None
-            What the bars show. None is what the criterion compares with its threshold.
+        statistic : str, default=None
+            What the bars show: "variance_of_mean", "mean_of_variance", "kl", "entropy_power" or
+            "explained_variance_ratio". None is what the criterion compares with its threshold.
         ax : Axes, default=None
             Axes to draw on; None makes a new figure.
 
@@ -217,7 +219,8 @@ class VariableTypesDisplay:
 
     def _scatter(self):
         ax, types, t = self.ax_, np.asarray(self.types), self.threshold
-        x, y = self.moments.mean_of_variance, self.moments.variance_of_variance
+        moments = in_prior_units(self.moments)
+        x, y = moments.mean_of_variance, moments.variance_of_variance
         # The types differ by orders of magnitude in Var(s2). Zero has no place on that scale and
         # is drawn at its lower end.
         lowest = min([t or 1.0, *y[y > 0]]) / 3
@@ -276,7 +279,7 @@ class VariableTypesDisplay:
 
     def _bar(self, shown):
         ax, types, t = self.ax_, np.asarray(self.types), self.threshold
-        values = getattr(self.moments, shown.statistic)
+        values = getattr(shown.read(self.moments), shown.statistic)
         n = len(values)
         order = np.argsort(-np.abs(values - shown.collapsed), kind="stable")
         self.bars_ = ax.bar(range(n), values[order], color=[TYPE_COLORS[k] for k in types[order]])

@@ -6,6 +6,7 @@ from passive_pruner.regime._criteria import (
     Criterion,
     active_units,
     entropy,
+    explained_variance,
     kl,
     variance,
 )
@@ -20,6 +21,7 @@ __all__ = [
     "active_units",
     "compare",
     "entropy",
+    "explained_variance",
     "kl",
     "report",
     "standard_errors",

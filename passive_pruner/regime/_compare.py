@@ -36,7 +36,7 @@ def compare(
         Moments of the codes that the same encoder gives to other data.
     threshold : float, default=0.1
         As in :class:`~passive_pruner.PassiveVariableRemover`.
-    criterion : {"active_units", "entropy", "kl", "variance"}, default="active_units"
+    criterion : str, default="active_units"
         As in :class:`~passive_pruner.PassiveVariableRemover`; the moments must hold what it reads.
     names : array-like of shape (n_components,), str, default=None
         Names of the variables. By default they are numbered from 0.
@@ -55,8 +55,8 @@ def compare(
         ``standard_error``
             Of `drift`, in nats, for independent rows.
         ``<statistic>_then``, ``<statistic>_now``
-            What the threshold is compared with: "variance_of_mean", "entropy_power", "kl" or
-            "mean_of_variance", by the criterion.
+            What the threshold is compared with: "variance_of_mean", "entropy_power", "kl",
+            "mean_of_variance" or "explained_variance_ratio", by the criterion.
 
     Raises
     ------
@@ -125,8 +125,8 @@ def compare(
             "changed": type_then != type_now,
             "drift": drift,
             "standard_error": standard_error,
-            f"{rule.statistic}_then": getattr(then, rule.statistic),
-            f"{rule.statistic}_now": getattr(now, rule.statistic),
+            f"{rule.statistic}_then": getattr(rule.read(then), rule.statistic),
+            f"{rule.statistic}_now": getattr(rule.read(now), rule.statistic),
         },
         index=pd.Index(range(then.n_components) if names is None else names, name="variable"),
     )

@@ -1,4 +1,4 @@
-"""Rules that name every latent variable active, mixed or passive.
+"""Rules that name every latent variable active, mixed or passive, or negligible.
 
 Each is a pure function of the moments and a threshold.
 """
@@ -11,8 +11,12 @@ from numbers import Real
 import numpy as np
 
 from passive_pruner.regime._moments import LatentMoments, check_moments
+from passive_pruner.regime._units import in_prior_units, is_beyond_prior, looks_whitened
 
+#: Types of the paper.
 TYPES = ACTIVE, MIXED, PASSIVE = "active", "mixed", "passive"
+#: Type of a variable that explains next to nothing, whatever its posterior.
+NEGLIGIBLE = "negligible"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -47,8 +51,13 @@ class Criterion:
         Whether the rule needs posterior variances.
     adds_up : bool, default=True
         Whether the statistics of all rows follow from those of batches.
-    knows_mixed : bool, default=False
-        Whether some variables are called mixed.
+    types : tuple of str, default=("active", "passive")
+        Types that the rule gives.
+    threshold : float, default=0.1
+        Threshold where none is given.
+    compares_with_prior : bool, default=True
+        Whether the statistics are those of codes in the units of the prior, instead of the units
+        of what they explain.
 
     Examples
     --------
@@ -72,7 +81,14 @@ class Criterion:
     reads_codes: bool = True
     reads_variances: bool = False
     adds_up: bool = True
-    knows_mixed: bool = False
+    types: tuple[str, ...] = (ACTIVE, PASSIVE)
+    threshold: float = 0.1
+    compares_with_prior: bool = True
+
+    @property
+    def knows_mixed(self) -> bool:
+        """Whether some variables are called mixed."""
+        return MIXED in self.types
 
     @property
     def statistic(self) -> str:
@@ -87,7 +103,34 @@ class Criterion:
 
     def distance(self, moments: LatentMoments) -> np.ndarray:
         """How far every variable is from collapse, shape (n_components,)."""
-        return np.abs(getattr(moments, self.statistic) - self.collapsed)
+        return np.abs(getattr(self.read(moments), self.statistic) - self.collapsed)
+
+    def read(self, moments: LatentMoments) -> LatentMoments:
+        """Moments in the units in which the rule reads them, as far as these are known."""
+        return in_prior_units(moments) if self.compares_with_prior else moments
+
+    def check_units(self, moments: LatentMoments) -> None:
+        """Raise a ValueError if codes show that they are in units that this rule does not read."""
+        if not self.compares_with_prior:
+            if looks_whitened(moments):
+                variances = np.sort(moments.variance_of_mean)[::-1]
+                raise ValueError(
+                    f"The criterion {self.name} takes codes whose variances are what they explain, "
+                    "but these look as if the prior had scaled them: their variances are "
+                    f"{np.array2string(variances, precision=2, threshold=6)}. Use "
+                    "VAEEncoder(whiten=False), and put scalers after this step."
+                )
+            return
+        beyond = is_beyond_prior(moments)
+        if beyond.any():
+            j = int(np.argmax(beyond))
+            raise ValueError(
+                f"The criterion {self.name} compares mean codes with the prior N(0, 1), under "
+                f"which their variance is below 1, but that of code {j} is "
+                f"{moments.variance_of_mean[j]:.3g}. Those of VAEEncoder(whiten=False) are in "
+                'other units: use whiten=True, or criterion="explained_variance", or '
+                'criterion="variance" with VAEEncoder(add_variance=True).'
+            )
 
     def __call__(self, moments: LatentMoments, threshold: float) -> np.ndarray:
         """Types of the variables.
@@ -106,7 +149,8 @@ class Criterion:
         Raises
         ------
         ValueError
-            If the moments do not hold what the rule reads, or `threshold` is no such number.
+            If the moments do not hold what the rule reads, if `threshold` is no such number, or
+            if it is above 0 and the rule reads what codes explain, but these are in other units.
         """
         check_moments(moments)
         # bool is a Real as well, but no threshold.
@@ -114,7 +158,8 @@ class Criterion:
             raise TypeError(f"threshold must be a number, got {threshold!r}.")
         if not (isfinite(threshold) and threshold >= 0):
             raise ValueError(f"threshold must be finite and at least 0, got {threshold}.")
-        values = [getattr(moments, name) for name in self.statistics]
+        read = self.read(moments)
+        values = [getattr(read, name) for name in self.statistics]
         if not self.adds_up and (moments.sampled or np.isnan(values).any()):
             raise ValueError(
                 f"The criterion {self.name} needs the mean codes of all rows at once: neither "
@@ -128,6 +173,8 @@ class Criterion:
                 f"The criterion {self.name}{of_draws} needs posterior variances, but these moments "
                 "have none; pass them to LatentMoments.from_batch(mean, variance)."
             )
+        if threshold > 0 and not self.compares_with_prior:
+            self.check_units(moments)
         return self.rule(*values, threshold)
 
 
@@ -295,6 +342,55 @@ def entropy(moments: LatentMoments, threshold: float) -> np.ndarray:
     return CRITERIA["entropy"](moments, threshold)
 
 
+def explained_variance(moments: LatentMoments, threshold: float) -> np.ndarray:
+    """Types from what the variables explain of the decoded data.
+
+    A variable is negligible if its share of the variance that all variables explain is <=
+    `threshold`, else active. That is another question than the one of the other criteria: a
+    posterior may be far from the prior and say precisely what hardly moves the decoded data.
+
+    Parameters
+    ----------
+    moments : LatentMoments
+        Moments of codes in the units of what they explain, as ``VAEEncoder(whiten=False)`` writes
+        them, or with `code_scale`, as ``VAEEncoder.moments`` gives them.
+    threshold : float
+        Largest share of a negligible variable.
+
+    Returns
+    -------
+    types : ndarray of shape (n_components,), str
+        "active" or "negligible".
+
+    Raises
+    ------
+    ValueError
+        If the codes look as if the prior had scaled them, or are sampled and variances are not
+        known.
+
+    Notes
+    -----
+    Codes look so if E[mu^2] + E[s2] is between 0.5 and 3 for all variables; without variances, if
+    the largest Var(mu) is between 0.5 and 1.2, to two standard errors, and the second largest at
+    least half of it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from passive_pruner.datasets import make_posterior
+    >>> from passive_pruner.regime import LatentMoments, explained_variance
+    >>> posterior, _ = make_posterior(["active", "active", "passive"], random_state=0)
+    >>> codes = posterior.mean * [3, 0.1, 0.5]
+    >>> explained_variance(LatentMoments.from_batch(codes), 0.01)
+    array(['active', 'negligible', 'negligible'], dtype='<U10')
+    """
+    return CRITERIA["explained_variance"](moments, threshold)
+
+
+def _negligible_if_small(statistic, threshold):
+    return np.where(statistic <= threshold, NEGLIGIBLE, ACTIVE)
+
+
 def _passive_if_small(statistic, threshold):
     return np.where(statistic <= threshold, PASSIVE, ACTIVE)
 
@@ -329,7 +425,7 @@ CRITERIA: dict[str, Criterion] = {
             collapsed=1,
             reads_codes=False,
             reads_variances=True,
-            knows_mixed=True,
+            types=TYPES,
         ),
         Criterion(
             name="kl",
@@ -348,10 +444,23 @@ CRITERIA: dict[str, Criterion] = {
             words="passive if the entropy power of the means is <= {threshold}, else active",
             adds_up=False,
         ),
+        Criterion(
+            name="explained_variance",
+            title="share of the explained variance",
+            statistics={"explained_variance_ratio": "share of the explained variance"},
+            rule=_negligible_if_small,
+            words="negligible if share of the explained variance <= {threshold}, else active",
+            types=(ACTIVE, NEGLIGIBLE),
+            threshold=0.01,
+            compares_with_prior=False,
+        ),
     )
 }
 
 
 def is_kept(types: np.ndarray, threshold: float, drop: Iterable[str]) -> np.ndarray:
-    """Tell which variables stay when those of the types in `drop` go; at threshold 0 all do."""
-    return (threshold == 0) | ~np.isin(types, list(drop))
+    """Tell which variables stay when those of the types in `drop` go; at threshold 0 all do.
+
+    What a criterion calls negligible goes whatever else is dropped.
+    """
+    return (threshold == 0) | ~np.isin(types, [*drop, NEGLIGIBLE])

@@ -66,6 +66,9 @@ class LatentMoments:
     row_moments : ndarray of shape (3, 4, n_components)
         For standard errors: mean and central moments of order 2 to 4, over at most 4096 rows of
         every batch, of the codes, the posterior variances and the divergence.
+    code_scale : ndarray of shape (n_components,), default=None
+        What turns these codes into such whose variance is what they explain, as
+        `VAEEncoder.code_scale_`. None where that is not known.
 
     See Also
     --------
@@ -119,6 +122,7 @@ class LatentMoments:
     active_share: np.ndarray
     entropy_power: np.ndarray
     row_moments: np.ndarray
+    code_scale: np.ndarray | None = None
 
     def __post_init__(self):
         for value in vars(self).values():
@@ -207,14 +211,20 @@ class LatentMoments:
         Raises
         ------
         ValueError
-            If the two differ in the number of variables, in whether their codes are sampled, or
-            in whether variances are known.
+            If the two differ in the number of variables, in whether their codes are sampled, in
+            whether variances are known, or in `code_scale`.
         """
         check_moments(other, "other")
         if self._kind != other._kind:
             raise ValueError(
                 f"Cannot merge moments of {self._kind} with moments of {other._kind}: "
                 "all batches must come from the same encoder with the same output."
+            )
+        unknown = np.empty(0)
+        scale = unknown if self.code_scale is None else self.code_scale
+        if not np.array_equal(scale, unknown if other.code_scale is None else other.code_scale):
+            raise ValueError(
+                "Cannot merge moments with different code_scale: it is that of one fitted encoder."
             )
         n_samples = self.n_samples + other.n_samples
         weight = other.n_samples / n_samples
@@ -236,6 +246,7 @@ class LatentMoments:
             row_moments=merge_row_moments(
                 self.row_moments, self.n_samples, other.row_moments, other.n_samples
             ),
+            code_scale=self.code_scale,
             **{name: getattr(self, name) + weight * shift[name] for name in _MEANS},
         )
 
@@ -287,6 +298,19 @@ class LatentMoments:
         """Var(mu), the active units statistic, shape (n_components,)."""
         variance = self.code_scatter.diagonal() / self.n_samples
         return np.maximum(variance - self.mean_of_variance, 0) if self.sampled else variance
+
+    @property
+    def explained_variance_ratio(self) -> np.ndarray:
+        """Share of the variance of all columns in the units of what they explain, (n_components,).
+
+        Those are Var(mu), times the squares of `code_scale` where that is known. Without it the
+        codes have to be in these units, as those of ``VAEEncoder(whiten=False)`` are.
+        """
+        variance = self.variance_of_mean
+        if self.code_scale is not None:
+            variance = variance * self.code_scale**2
+        total = variance.sum()
+        return variance / total if total > 0 else np.zeros_like(variance)
 
     @property
     def variance_of_variance(self) -> np.ndarray:

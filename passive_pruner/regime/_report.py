@@ -9,6 +9,7 @@ import numpy as np
 
 from passive_pruner.regime._moments import LatentMoments, check_moments
 from passive_pruner.regime._standard_errors import standard_errors
+from passive_pruner.regime._units import in_prior_units, looks_whitened
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,9 +67,12 @@ def report(
         ``active_share`` †
             Fraction of rows in which s2 < 0.5. A variable that few rows use looks passive on
             average; here it does not.
+        ``explained_variance_ratio``
+            Share of the variance that all variables explain. Left out if the codes look as if the
+            prior had scaled them, see :func:`explained_variance`: it is not known then.
         ``variance_of_mean_se``, ``mean_of_variance_se`` †
             Standard errors of these statistics, see :func:`standard_errors`.
-        ``variance_of_variance_se`` †, ``kl_se`` †
+        ``variance_of_variance_se`` †, ``kl_se`` †, ``explained_variance_ratio_se``
             The same.
 
     Raises
@@ -78,6 +82,10 @@ def report(
 
     Notes
     -----
+    Codes of ``VAEEncoder(whiten=False)`` with variances are brought to the units of the prior
+    first, by E[mu^2] + E[s2] = 1, which holds as far as training has converged. Their active share
+    and the standard error of their divergence are not known then, and NaN.
+
     A correlation with a constant variable is 0, and so is that of a single variable with the
     empty rest.
 
@@ -107,6 +115,12 @@ def report(
     correlation_mean = _max_correlation(moments.mean_correlation)
     if moments.sampled:
         correlation_mean = np.full_like(correlation_mean, np.nan)
+    moments = in_prior_units(moments)
+    errors = standard_errors(moments)
+    of_share, explained = errors.pop("explained_variance_ratio"), {}
+    if not looks_whitened(moments):
+        explained["explained_variance_ratio"] = moments.explained_variance_ratio
+        explained["explained_variance_ratio_se"] = of_share
     return pd.DataFrame(
         {
             "type": types,
@@ -118,7 +132,8 @@ def report(
             "max_correlation_mean": correlation_mean,
             "max_correlation_sampled": _max_correlation(moments.sampled_correlation),
             "active_share": moments.active_share,
-            **{f"{name}_se": error for name, error in standard_errors(moments).items()},
+            **{f"{name}_se": error for name, error in errors.items()},
+            **explained,
         },
         index=pd.Index(range(moments.n_components) if names is None else names, name="variable"),
     )

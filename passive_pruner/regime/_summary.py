@@ -36,6 +36,7 @@ def is_decided(moments: LatentMoments, criterion: str, threshold: float) -> np.n
     """
     rule = CRITERIA[criterion]
     types = rule(moments, threshold)
+    moments = rule.read(moments)
     errors = standard_errors(moments)
     if not rule.statistics.keys() <= errors.keys():
         return np.zeros(len(types), dtype=bool)
@@ -81,7 +82,9 @@ def summarize(
     """
     rule = CRITERIA[criterion]
     names = [str(name) for name in (range(len(types)) if names is None else names)]
-    counts = ", ".join(f"{np.sum(types == t)} {t}" for t in TYPES)
+    moments = rule.read(moments)
+    shown = TYPES if set(rule.types) <= set(TYPES) else rule.types
+    counts = ", ".join(f"{np.sum(types == t)} {t}" for t in shown)
     if threshold == 0:
         outcome = "All are kept: a threshold of 0 drops nothing."
     else:
@@ -92,31 +95,34 @@ def summarize(
         outcome,
     ]
     errors = standard_errors(moments)
-    known = rule.statistics.keys() <= errors.keys() and moments.n_samples >= MIN_ROWS
-    width = max(map(len, names))
+    known = all(np.isfinite(errors.get(name, np.nan)).all() for name in rule.statistics)
+    width, type_width = max(map(len, names)), max(map(len, shown))
 
-    def evidence(j):
+    def line(j):
         values = [getattr(moments, name)[j] for name in rule.statistics]
-        shown = (
+        evidence = (
             f"{symbol} = {text}" + (f" ± {errors[name][j]:.1g}" if known else "")
             for (name, symbol), text in zip(
                 rule.statistics.items(), _texts(values, rule.rule, threshold), strict=True
             )
         )
-        return f"  {names[j]:<{width}}  {types[j]:<7}  {', '.join(shown)}"
+        text = f"  {names[j]:<{width}}  {types[j]:<{type_width}}  {', '.join(evidence)}"
+        if rule.compares_with_prior and moments.code_scale is not None:
+            text += f", share of the explained variance {moments.explained_variance_ratio[j]:.2g}"
+        return text
 
-    lines += [evidence(j) for j in np.flatnonzero(~kept)]
+    lines += [line(j) for j in np.flatnonzero(~kept)]
     if threshold == 0:
         return "\n".join(lines)
-    if not rule.statistics.keys() <= errors.keys():
+    if moments.n_samples >= MIN_ROWS and not known:
         lines.append("How sure: there is no standard error for this criterion.")
-    elif moments.n_samples < MIN_ROWS:
+    elif not known:
         lines.append(f"How sure: that cannot be told from fewer than {MIN_ROWS} rows.")
     else:
         undecided = np.flatnonzero(~is_decided(moments, criterion, threshold))
         count = len(undecided) or "none"
         lines.append(f"Undecided, as two standard errors (±) could change the type: {count}")
-        lines += [evidence(j) for j in undecided]
+        lines += [line(j) for j in undecided]
     return "\n".join(lines)
 
 

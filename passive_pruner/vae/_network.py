@@ -90,6 +90,10 @@ class VAE(nn.Module):
         """Mean of the likelihood at each code, (batch, n_features)."""
         return self.likelihood.mean(self.decoder(z))
 
+    def standardized_mean(self, z: torch.Tensor) -> torch.Tensor:
+        """Mean of the likelihood on the scale on which the encoder sees data."""
+        return self.likelihood.standardized_mean(self.decoder(z))
+
     def sample(self, z: torch.Tensor) -> torch.Tensor:
         """One draw from the likelihood at each code, (batch, n_features)."""
         return self.likelihood.sample(self.decoder(z))

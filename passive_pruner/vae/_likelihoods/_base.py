@@ -109,6 +109,10 @@ class LikelihoodModule(nn.Module):
         """Mean of the data, (batch, n_features)."""
         return self.distribution(outputs).mean
 
+    def standardized_mean(self, outputs: torch.Tensor) -> torch.Tensor:
+        """Mean of the data as :meth:`standardize` gives it, (batch, n_features)."""
+        return self.standardize(self.mean(outputs))
+
     def sample(self, outputs: torch.Tensor) -> torch.Tensor:
         """Draw one row per row of `outputs`, (batch, n_features)."""
         return self.distribution(outputs).sample()

@@ -149,6 +149,10 @@ class MixedModule(LikelihoodModule):
         outputs = self._split_outputs(outputs)
         return self._join(p.mean(o) for p, o in zip(self.parts, outputs, strict=True))
 
+    def standardized_mean(self, outputs):
+        outputs = self._split_outputs(outputs)
+        return self._join(p.standardized_mean(o) for p, o in zip(self.parts, outputs, strict=True))
+
     def sample(self, outputs):
         outputs = self._split_outputs(outputs)
         return self._join(p.sample(o) for p, o in zip(self.parts, outputs, strict=True))

@@ -1,0 +1,176 @@
+"""How much every latent variable explains."""
+
+import numpy as np
+
+from passive_pruner.plots._inputs import Evidence, find_encoder, find_evidence, variable_names
+from passive_pruner.plots._style import (
+    ACCENT,
+    TYPE_COLORS,
+    color_by_type,
+    make_axes,
+    require_matplotlib,
+    type_legend,
+)
+from passive_pruner.regime._criteria import ACTIVE, PASSIVE
+
+# Most bars that have room for names, and the width of a figure that holds them, in inches.
+_MAX_NAMES, _MAX_WIDTH = 64, 16.0
+# The threshold of "active_units", by which the variances in a history are told apart.
+_ACTIVITY_THRESHOLD = 0.1
+
+
+class ScreeDisplay:
+    """Share of the decoded variance that every latent variable explains, in descending order.
+
+    A bar that can hardly be seen in the colour of active variables is a negligible one: the
+    encoder knows it, and the decoded rows would be much the same without it.
+
+    Make it with :meth:`from_estimator`.
+
+    Parameters
+    ----------
+    explained_variance_ratio : array-like of shape (n_components,)
+        Share of every variable.
+    types : array-like of shape (n_components,), str
+        Type of every variable.
+    names : list of str, default=None
+        Names of the variables. By default they are numbered from 0.
+    threshold : float, default=None
+        Share at which a line is drawn; None draws none.
+
+    Attributes
+    ----------
+    ax_ : Axes
+        Axes that were drawn on.
+    figure_ : Figure
+        Their figure.
+    order_ : ndarray of shape (n_components,), int
+        Variables from the largest share to the smallest.
+    bars_ : BarContainer
+        Shares in that order, in the colours of the types.
+    cumulative_line_ : Line2D
+        Sums of the shares so far. They need not end at 1: variables that a decoder which is not
+        linear uses together explain more, or less, together than each on its own.
+    threshold_line_ : Line2D or None
+        Line at the threshold.
+    labels_ : list of Text
+        Names under the bars, if these are at most 64.
+    legend_ : Legend
+        Types with their numbers of variables.
+
+    See Also
+    --------
+    VariableTypesDisplay : The evidence for the types.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> from sklearn.datasets import load_wine
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from passive_pruner import VAEEncoder
+    >>> from passive_pruner.plots import ScreeDisplay
+    >>> encoder = VAEEncoder(n_components=4, max_steps=300, random_state=0)
+    >>> pipe = make_pipeline(StandardScaler(), encoder).fit(load_wine().data)
+    >>> display = ScreeDisplay.from_estimator(pipe)
+    >>> heights = [bar.get_height() for bar in display.bars_]
+    >>> heights == sorted(encoder.explained_variance_ratio_, reverse=True)
+    True
+    >>> plt.close(display.figure_)
+    """
+
+    def __init__(self, explained_variance_ratio, types, *, names=None, threshold=None):
+        self.explained_variance_ratio = explained_variance_ratio
+        self.types = types
+        self.names = names
+        self.threshold = threshold
+
+    @classmethod
+    def from_estimator(cls, estimator, X=None, *, criterion=None, threshold=None, ax=None):
+        """Draw what the variables of a fitted encoder explain.
+
+        Parameters
+        ----------
+        estimator : VAEEncoder or Pipeline
+            Fitted. Of a search the best estimator is taken.
+        X : array-like of shape (n_samples, n_features), default=None
+            Data that the types are told from. None takes those of the remover, or without one
+            "active_units" at 0.1 on the variances in `history_`.
+        criterion : str, default=None
+            Rule that names the types; None is that of the remover, or "variance" without one.
+        threshold : float, default=None
+            None is that of the remover, or that of the criterion without one or for another.
+        ax : Axes, default=None
+            Axes to draw on; None makes a new figure.
+
+        Returns
+        -------
+        display : ScreeDisplay
+
+        Raises
+        ------
+        ValueError
+            If there is no encoder that knows what its variables explain.
+        """
+        require_matplotlib(f"{cls.__name__}.from_estimator")
+        encoder, remover, *_ = find_encoder(
+            cls.__name__, estimator, needs="explained_variance_ratio_"
+        )
+        line = None
+        if X is None and remover is None and criterion is None:
+            best = next(r for r in encoder.history_ if r["epoch"] == encoder.best_epoch_)
+            types = np.where(best["variance_of_mean"] > _ACTIVITY_THRESHOLD, ACTIVE, PASSIVE)
+        else:
+            found: Evidence = find_evidence(cls.__name__, estimator, X, criterion, threshold)
+            types = found.types
+            line = found.threshold if found.criterion == "explained_variance" else None
+        display = cls(
+            encoder.explained_variance_ratio_,
+            types,
+            names=variable_names(encoder),
+            threshold=line,
+        )
+        return display.plot(ax=ax)
+
+    def plot(self, *, ax=None):
+        """Draw.
+
+        Parameters
+        ----------
+        ax : Axes, default=None
+            Axes to draw on; None makes a new figure.
+
+        Returns
+        -------
+        display : ScreeDisplay
+        """
+        share, types = np.asarray(self.explained_variance_ratio), np.asarray(self.types)
+        n = len(share)
+        size = (np.clip(1.5 + 0.25 * n, 6.5, _MAX_WIDTH), 3.6)
+        self.ax_ = ax = make_axes(type(self).__name__, ax, figsize=size)[0, 0]
+        self.figure_ = ax.get_figure(root=True)
+        self.order_ = order = np.argsort(-share, kind="stable")
+        colors = [TYPE_COLORS[type_] for type_ in types[order]]
+        self.bars_ = ax.bar(range(n), share[order], color=colors)
+        (self.cumulative_line_,) = ax.plot(
+            range(n), np.cumsum(share[order]), color=ACCENT, marker=".", label="cumulative"
+        )
+        self.threshold_line_ = None
+        if self.threshold is not None:
+            self.threshold_line_ = ax.axhline(self.threshold, color="black", lw=1, ls="--")
+        if n <= _MAX_NAMES:
+            names = list(map(str, self.names or range(n)))
+            small = {"fontsize": "small", "rotation": 90} if n > _MAX_NAMES / 2 else {}
+            ax.set_xticks(range(n), [names[j] for j in order], **small)
+            self.labels_ = ax.get_xticklabels()
+            color_by_type(self.labels_, types[order])
+        else:
+            ax.set_xticks([])
+            self.labels_ = []
+        ax.set(xlabel="latent variable", ylabel="share of the decoded variance, and its sum")
+        ax.set_xlim(-0.7, n - 0.3)
+        ax.set_ylim(bottom=0)
+        self.legend_ = type_legend(
+            ax, types, marker="s", frameon=False, fontsize="small", loc="center right"
+        )
+        return self
