@@ -56,10 +56,11 @@ class VAEEncoder(TrainedVAE):
     init : {"auto", "random", "factor_analysis"}, default="auto"
         Where training starts. "factor_analysis" fits a factor analysis to the training rows, in
         one pass over them, and starts as that model; variables for which the data shows no factor
-        start passive. The start is epoch 0 of `history_`, so with early stopping the model never
-        is worse on the held-out rows. It needs an MLP with `linear_path`, and a likelihood of
-        which a part is Gaussian, Bernoulli, categorical or for counts without exposure; with
-        others, with ``Conv`` and with networks of your own it is an error.
+        start passive, and so do factors that are curved functions of stronger ones. The start is
+        epoch 0 of `history_`, so with early stopping the model never is worse on the held-out
+        rows. It needs an MLP with `linear_path`, and a likelihood of which a part is Gaussian,
+        Bernoulli, categorical or for counts without exposure; with others, with ``Conv`` and with
+        networks of your own it is an error.
 
         "auto" is "factor_analysis" in :meth:`fit` where the likelihood is Gaussian and the
         architecture None or an MLP with `linear_path`; where the data shows no factor at all,

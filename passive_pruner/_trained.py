@@ -264,18 +264,23 @@ class TrainedVAE(FittedVAE):
         statistics = table.draw(MAX_STATISTICS_ROWS, np.random.default_rng(seed))
         return self._blueprint().build(statistics[:], seed)
 
-    def _network_at_factors(self, table, rows, eval_rows, seed):
+    def _network_at_factors(self, table, rows, eval_rows, seed, max_factors=None):
         """Make a network that is a factor analysis, and tell how many factors it has."""
         network = self._network_at_random(table, seed)
         beta = self.objective_.beta if type(self.objective_) is BetaVAE else 1.0
         held_out = np.setdiff1d(eval_rows, rows)
-        return network, start_at_factor_analysis(network, table, rows, held_out, beta)
+        start = network, table, rows, held_out, beta
+        return network, start_at_factor_analysis(*start, max_factors=max_factors)
 
     def _new_network(self, table, rows, eval_rows, seed):
         """Make a network, and the parameters of :class:`Training` that suit its start."""
         if self.init_ == "random":
             return self._network_at_random(table, seed), {}
         network, n_factors = self._network_at_factors(table, rows, eval_rows, seed)
+        if n_factors > 1 and self.n_components != "auto":
+            needed = necessary_factors(network, table, rows, seed)
+            if needed < n_factors:
+                network, n_factors = self._network_at_factors(table, rows, eval_rows, seed, needed)
         start = {"counts_start": True, "n_decays": N_DECAYS}
         if n_factors == 0 and self.init == "auto":
             # Nothing is correlated, so whatever there is to find lies where all variables at the

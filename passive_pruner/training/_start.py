@@ -58,7 +58,12 @@ def obstacle_to_factor_analysis(
 
 @torch.no_grad()
 def start_at_factor_analysis(
-    network: VAE, X: Rows, rows: np.ndarray, held_out: np.ndarray, beta: float
+    network: VAE,
+    X: Rows,
+    rows: np.ndarray,
+    held_out: np.ndarray,
+    beta: float,
+    max_factors: int | None = None,
 ) -> int:
     """Set the weights of a network so that it is a factor analysis of some rows.
 
@@ -79,6 +84,8 @@ def start_at_factor_analysis(
         seen and be far off elsewhere.
     beta : float
         Weight of the divergence.
+    max_factors : int, optional
+        Most factors, by default as many as there are variables.
 
     Returns
     -------
@@ -86,7 +93,9 @@ def start_at_factor_analysis(
         Number of variables that are not passive.
     """
     decoder = cast(WithLinearPath, network.decoder)
-    model = LinearModel(network.likelihood, X.shape[1], decoder.linear.in_features)
+    if max_factors is None:
+        max_factors = decoder.linear.in_features
+    model = LinearModel(network.likelihood, X.shape[1], max_factors)
     of_held_out = model.values(X[held_out])
     if network.allow_missing:
         table = model.values(sample(X, rows))
@@ -120,13 +129,13 @@ class LinearModel:
     Parameters
     ----------
     likelihood : LikelihoodModule
-    n_features, n_components : int
-        Numbers of columns and of latent variables.
+    n_features, max_factors : int
+        Numbers of columns, and of factors at most.
     """
 
-    def __init__(self, likelihood: LikelihoodModule, n_features: int, n_components: int):
+    def __init__(self, likelihood: LikelihoodModule, n_features: int, max_factors: int):
         self.likelihood = likelihood
-        self.n_components = n_components
+        self.max_factors = max_factors
         self.parts = counterparts(likelihood, n_features)
         self.is_expansion = any(part.is_expansion for part, _, _ in self.parts)
         # Columns of one number have one noise variance, and that of columns of -1 is fixed.
@@ -147,7 +156,7 @@ class LinearModel:
         factors = factor_analysis(
             of_rows.covariance[np.ix_(used, used)] / np.outer(units, units),
             of_rows.n_samples,
-            self.n_components,
+            self.max_factors,
             noise_kind=self.groups[used],
         )
         loadings = np.zeros((len(takes_part), len(factors.gain)))
