@@ -4,7 +4,7 @@
 rows whose statistics are known, from which 1,000 data sets of n rows are drawn. The realised false
 discovery rate is the mean over data sets of the share of removed variables whose statistic over the
 population is at least the threshold; power is the share of all other variables that is removed.
-It takes five minutes of one processor; ``--data-sets 100`` is a first look.
+It takes ten minutes of one processor; ``--data-sets 100`` is a first look.
 """
 
 import argparse

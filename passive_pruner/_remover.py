@@ -161,8 +161,9 @@ class PassiveVariableRemover(
     few rows of which a sample holds too few or none: such rows are expected to have codes N(0, 1)
     under "active_units" and "entropy", s2 = 0 under "variance", the normal codes of the largest
     variable under "explained_variance", under "kl" 2 nats or the largest mean of all variables,
-    and heavier tails where the rows at hand have them. Tails of infinite fourth moment are beyond
-    it. Nothing is shown below 8 rows, and little where `threshold` times their number is below 5.
+    and heavier tails where the rows at hand have them. Rare rows with much larger codes, which
+    trained encoders can have, are missed in few rows, least by "variance".
+    Nothing is shown below 8 rows, and little where `threshold` times their number is below 5.
 
     Pruning does not always help. A passive mean is small, not empty, and a model that rescales
     its inputs can still read it [3]_: compare with ``threshold=0``.
