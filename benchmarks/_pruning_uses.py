@@ -304,7 +304,8 @@ def attempt(use, task):
         warnings.simplefilter("ignore")
         try:
             return USES[use].measure(task)
-        except (ValueError, np.linalg.LinAlgError):
+        # LDA raises an IndexError where no variable varies, as in a random choice of passive ones.
+        except (ValueError, IndexError, np.linalg.LinAlgError):
             return np.nan
 
 

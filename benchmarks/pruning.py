@@ -24,6 +24,7 @@ import torch
 from sklearn.model_selection import train_test_split
 
 from benchmarks._pruning_data import SCALINGS, TABLES, Split
+from benchmarks._pruning_report import print_report
 from benchmarks._pruning_uses import USES, Task, measure
 from benchmarks._results import Results
 
@@ -141,10 +142,14 @@ def main():
     )
     parser.add_argument("--out", default="pruning.jsonl", help="file of results")
     parser.add_argument("--codes", default="pruning-codes", help="folder of codes")
+    parser.add_argument("--report", action="store_true", help="print the tables alone")
+    parser.add_argument("--picture", help="file of the picture")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     results = Results(arguments.out)
-    run(results, arguments.codes)
+    if not arguments.report:
+        run(results, arguments.codes)
+    print_report(results.of(*TABLES), arguments.picture)
 
 
 if __name__ == "__main__":
