@@ -196,12 +196,14 @@ class Split:
         }
         train, test = encoder.posterior(self.train), encoder.posterior(self.test)
         path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_suffix(".part.npz")
         np.savez_compressed(
-            path,
+            unfinished,
             train_mean=train[0], train_variance=train[1],
             test_mean=test[0], test_variance=test[1],
             scale=encoder.code_scale_, cpu=cpu, **kept,
         )  # fmt: skip
+        unfinished.rename(path)
 
     def principal_components(self, n_components, scaling, seed):
         """Codes of PCA for the same rows; those of standardised columns."""

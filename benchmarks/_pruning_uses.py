@@ -27,7 +27,7 @@ from benchmarks._pruning_data import SCALINGS
 
 N_NEIGHBOURS = 10
 N_HALVES = 10
-N_MODELS = 5
+N_MODELS = 3
 
 # The scale of columns does not matter for these, so that they are measured once.
 ANY_SCALE = ("standardised", "sampled")
@@ -75,10 +75,12 @@ class Use:
     Parameters
     ----------
     measure : callable
-        Takes a Task, and returns a number or an array of shape (n_repeats, n_variables).
-    summary : callable, default=None
-        Makes a number of such an array. The array of all variables is cut to those that are kept
-        before, so that the same variables are compared: what do the others do to them?
+        Takes a Task, and returns a number or an array.
+    compare : callable, default=None
+        ``compare(part, full, variables)`` makes two numbers of what some variables and all of them
+        give. By default it gives these.
+    by_variable : bool, default=False
+        Whether `compare` needs to know which of the variables `part` has.
     scalings : tuple of str, default=SCALINGS
         Scalings in which it is measured.
     needs_labels : bool, default=True
@@ -88,14 +90,27 @@ class Use:
     """
 
     measure: Callable
-    summary: Callable | None = None
+    compare: Callable | None = None
+    by_variable: bool = False
     scalings: tuple[str, ...] = SCALINGS
     needs_labels: bool = True
     is_log: bool = False
 
     @property
     def is_any_scale(self):
-        return self.scalings == ANY_SCALE
+        return "raw" not in self.scalings
+
+
+def of_kept(summary):
+    """Compare summaries of an array with a column per variable, of the kept variables alone.
+
+    The same variables are compared: what do the others do to them?
+    """
+
+    def compare(part, full, variables):
+        return summary(part), summary(full[:, list(variables)])
+
+    return compare
 
 
 def accuracy(make):
@@ -132,6 +147,12 @@ def neighbours(task):
     """Numbers of the nearest training rows of every test row."""
     n = min(N_NEIGHBOURS, len(task.train))
     return NearestNeighbors(n_neighbors=n).fit(task.train).kneighbors(task.test)[1]
+
+
+def recall(found, wanted, variables):
+    """Share of the wanted neighbours that were found."""
+    pairs = zip(found, wanted, strict=True)
+    return np.mean([len(np.intersect1d(a, b)) / len(b) for a, b in pairs]), 1.0
 
 
 def linear_model(task):
@@ -203,7 +224,7 @@ def importance(task):
     for number, half in enumerate(halves(len(X), task.seed, N_MODELS)):
         model = LogisticRegression(max_iter=1000).fit(X[half], y[half])
         scores = permutation_importance(
-            model, task.test, task.y_test, n_repeats=5, random_state=number
+            model, task.test, task.y_test, n_repeats=3, random_state=number
         )
         found.append(scores.importances_mean)
     return np.vstack(found)
@@ -240,25 +261,29 @@ USES = {
         accuracy(lambda seed: DecisionTreeClassifier(random_state=seed)), scalings=ANY_SCALE
     ),
     "random forest": Use(
-        accuracy(lambda seed: RandomForestClassifier(50, random_state=seed)), scalings=ANY_SCALE
+        accuracy(lambda seed: RandomForestClassifier(30, random_state=seed)), scalings=ANY_SCALE
     ),
     "anomalies, Mahalanobis": Use(novelty, scalings=ANY_SCALE, needs_labels=False),
-    "L1 selection, stability": Use(selection, stability),
-    "permutation importance, agreement": Use(importance, agreement, scalings=ANY_SCALE),
-    "OLS, largest variance inflation": Use(
-        inflation, log_of_largest, scalings=ANY_SCALE, is_log=True
+    "L1 selection, stability": Use(selection, of_kept(stability), by_variable=True),
+    "permutation importance, agreement": Use(
+        importance, of_kept(agreement), by_variable=True, scalings=("standardised",)
     ),
-    "OLS, standard errors": Use(standard_errors, mean_log, scalings=ANY_SCALE, is_log=True),
-    NEIGHBOURS: Use(neighbours, needs_labels=False),
+    "OLS, largest variance inflation": Use(
+        inflation, of_kept(log_of_largest), by_variable=True, scalings=ANY_SCALE, is_log=True
+    ),
+    "OLS, standard errors": Use(
+        standard_errors, of_kept(mean_log), by_variable=True, scalings=ANY_SCALE, is_log=True
+    ),
+    NEIGHBOURS: Use(neighbours, recall, needs_labels=False),
 }
 
 
-def measure(use, task, subsets, others):
+def measure(name, task, subsets, others):
     """Measure a use with all variables, with subsets of them, and with other codes.
 
     Parameters
     ----------
-    use : str
+    name : str
         A name in `USES`.
     task : Task
         All variables.
@@ -270,45 +295,34 @@ def measure(use, task, subsets, others):
     Returns
     -------
     values : dict of str to (float, float)
-        Name -> with these codes, and with all variables; NaN where the model cannot be fitted.
+        Name -> with these codes, and with all variables; NaN where a model cannot be fitted.
     """
-    summary = USES[use].summary
-    full = attempt(use, task)
-    values = {}
-    if summary is None and use != NEIGHBOURS:
-        values["all"] = (full, full)
-    for name, variables in subsets.items():
-        part = attempt(use, task.of(variables))
-        if use == NEIGHBOURS:
-            values[name] = (recall(part, full), 1.0)
-        elif summary is None:
-            values[name] = (part, full)
-        elif np.isscalar(full) or np.isscalar(part):
-            values[name] = (np.nan, np.nan)
-        else:
-            values[name] = (summary(part), summary(full[:, list(variables)]))
-    if summary is None:
-        for name, codes in others.items():
-            part = attempt(use, task.with_codes(*codes))
-            if use == NEIGHBOURS:
-                values[name] = (recall(part, full), 1.0)
-            else:
-                values[name] = (part, full)
-    return {name: tuple(map(float, pair)) for name, pair in values.items()}
-
-
-def attempt(use, task):
-    """Measure, with NaN for a model that cannot be fitted."""
+    use = USES[name]
     with warnings.catch_warnings():
         # Of iterations that end early, constant columns and classes that are not in a half.
         warnings.simplefilter("ignore")
-        try:
-            return USES[use].measure(task)
-        # LDA raises an IndexError where no variable varies, as in a random choice of passive ones.
-        except (ValueError, IndexError, np.linalg.LinAlgError):
-            return np.nan
+        full = attempt(use, task)
+        parts = {subset: (of, attempt(use, task.of(of))) for subset, of in subsets.items()}
+        if not use.by_variable:
+            parts["all"] = None, full
+            for other, codes in others.items():
+                parts[other] = None, attempt(use, task.with_codes(*codes))
+        values = {}
+        for key, (variables, part) in parts.items():
+            if part is None or full is None:
+                pair = np.nan, np.nan
+            elif use.compare is None:
+                pair = part, full
+            else:
+                pair = use.compare(part, full, variables)
+            values[key] = tuple(map(float, pair))
+    return values
 
 
-def recall(found, wanted):
-    pairs = zip(found, wanted, strict=True)
-    return np.mean([len(np.intersect1d(a, b)) / len(b) for a, b in pairs])
+def attempt(use, task):
+    """Measure, with None for a model that cannot be fitted."""
+    try:
+        return use.measure(task)
+    # LDA raises an IndexError where no variable varies, as in a random choice of passive ones.
+    except (ValueError, IndexError, np.linalg.LinAlgError):
+        return None
