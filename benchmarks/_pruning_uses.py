@@ -28,6 +28,8 @@ from benchmarks._pruning_data import SCALINGS
 N_NEIGHBOURS = 10
 N_HALVES = 10
 N_MODELS = 3
+# Of standardised codes, which have 1 or, if they are constant, 0.
+LEAST_DEVIATION = 1e-9
 
 # The scale of columns does not matter for these, so that they are measured once.
 ANY_SCALE = ("standardised", "sampled")
@@ -156,35 +158,43 @@ def recall(found, wanted, variables):
 
 
 def linear_model(task):
-    """Inverse of the correlations' matrix, and standard errors of standardised coefficients."""
+    """Variance inflation factors, and standard errors of standardised coefficients.
+
+    They are NaN for codes that are constant, which are no matter to the others.
+    """
     X, _ = task.known
-    X = (X - X.mean(axis=0)) / np.maximum(X.std(axis=0), 1e-300)
+    varies = X.std(axis=0) > LEAST_DEVIATION
+    X = (X[:, varies] - X[:, varies].mean(axis=0)) / X[:, varies].std(axis=0)
     n_rows, n_variables = X.shape
     if n_rows <= n_variables + 1:
         raise ValueError("Fewer rows than coefficients.")
     inverse = np.linalg.inv(X.T @ X / n_rows).diagonal()
+    if inverse.min() <= 0:
+        raise ValueError("The matrix of correlations is singular up to rounding.")
     y = task.is_main_class - task.is_main_class.mean()
     residual = y - X @ np.linalg.lstsq(X, y, rcond=None)[0]
     noise = residual @ residual / (n_rows - n_variables - 1)
-    return inverse, np.sqrt(noise * inverse / n_rows)
+    found = np.full((2, len(varies)), np.nan)
+    found[:, varies] = inverse, np.sqrt(noise * inverse / n_rows)
+    return found
 
 
 def inflation(task):
     """Variance inflation factors."""
-    return linear_model(task)[0][np.newaxis]
+    return linear_model(task)[:1]
 
 
 def standard_errors(task):
     """Standard errors of the coefficients of ordinary least squares."""
-    return linear_model(task)[1][np.newaxis]
+    return linear_model(task)[1:]
 
 
 def log_of_largest(values):
-    return np.log10(values.max())
+    return np.log10(np.nanmax(values))
 
 
 def mean_log(values):
-    return np.log10(values).mean()
+    return np.nanmean(np.log10(values))
 
 
 def halves(n_rows, seed, n_halves):
