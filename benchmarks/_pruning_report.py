@@ -17,6 +17,17 @@ CRITERIA_SHOWN = {
 # In points; factors of this many points are powers of FACTOR.
 LEAST, NOTHING, FACTOR = 0.5, 1.0, 1.1
 MIN_TABLES = 4
+# Uses and scalings that are shown for each table.
+BY_TABLE = (
+    ("k-means", "raw"),
+    ("k-means", "standardised"),
+    ("k-means", "sampled"),
+    ("5 nearest neighbours", "standardised"),
+    ("5 nearest neighbours", "sampled"),
+    ("logistic regression", "raw"),
+    ("logistic regression", "sampled"),
+    ("OLS, largest variance inflation", "standardised"),
+)
 SIGNS = {"helps": "▲", "hurts": "▼", "does nothing": "=", "undecided": "?"}
 # Where colours end, in points.
 MOST = 10
@@ -149,6 +160,7 @@ def print_report(lines, picture=None):
             row(use, *(full_text(use, cell) for cell in cells))
         print_choice(main, criterion)
     print_neighbours(main)
+    print_by_table(main)
     print_settings(lines)
     if picture is not None:
         draw(main, picture)
@@ -221,6 +233,20 @@ def print_neighbours(lines):
                 recalls.append(f"{np.mean(means):.2f}" if means else "")
             label = f"{kind}of the same size" if kind else words
             row(label, f"{size:.0f} of {4 * MAIN_SETTING[0]}", *recalls)
+
+
+def print_by_table(lines):
+    """Differences of some uses for each table."""
+    for criterion, words in CRITERIA_SHOWN.items():
+        print(f"\n## By table: {words}\n")
+        header("table", *(f"{use}, {scaling}" for use, scaling in BY_TABLE))
+        cells = [cell_of(lines, criterion, use, scaling) for use, scaling in BY_TABLE]
+        for table in dict.fromkeys(line["table"] for line in lines):
+            texts = [
+                text_of(use, np.mean(cell.by_table[table])) if table in cell.by_table else ""
+                for (use, _), cell in zip(BY_TABLE, cells, strict=True)
+            ]
+            row(table, *texts)
 
 
 def print_settings(lines):
