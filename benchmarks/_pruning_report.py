@@ -7,7 +7,7 @@ import numpy as np
 from scipy.stats import t
 
 from benchmarks._pruning_data import SCALINGS
-from benchmarks._pruning_uses import NEIGHBOURS, USES
+from benchmarks._pruning_uses import ANY_SCALE, NEIGHBOURS, USES
 
 MAIN_SETTING = (32, 1, "all")
 CRITERIA_SHOWN = {
@@ -17,6 +17,7 @@ CRITERIA_SHOWN = {
 # In points; factors of this many points are powers of FACTOR.
 LEAST, NOTHING, FACTOR = 0.5, 1.0, 1.1
 MIN_TABLES = 4
+LEVELS = {None: "all", "active_units": "no passive", "explained_variance": "no negligible"}
 # Uses and scalings that are shown for each table.
 BY_TABLE = (
     ("k-means", "raw"),
@@ -132,11 +133,10 @@ def full_text(use, cell):
     if not cell.by_table:
         return ""
     bounds = " to ".join(text_of(use, bound) for bound in cell.interval)
-    up, down = cell.n_clear
-    return (
-        f"{SIGNS[cell.verdict]} {text_of(use, cell.means.mean())} ({bounds}); "
-        f"{len(cell.by_table)} tables, {up} up, {down} down"
+    clear = "".join(
+        f", {n} {way}" for n, way in zip(cell.n_clear, ("up", "down"), strict=True) if n
     )
+    return f"{short_text(use, cell)} ({bounds}); {len(cell.by_table)} tables{clear}"
 
 
 def print_report(lines, picture=None):
@@ -149,25 +149,42 @@ def print_report(lines, picture=None):
     picture : path-like, default=None
         File of the picture; without it none is drawn.
     """
-    print_cells_run(lines)
     main = of_setting(lines, MAIN_SETTING)
-    print_kept(main)
     for criterion, words in CRITERIA_SHOWN.items():
-        print(f"\n### {words[0].upper()}{words[1:]}\n")
+        print(f"\n### Codes {words}\n")
+        print_verdicts(main, criterion)
+        print()
         header("use", *SCALINGS)
         for use in shown_uses():
             cells = [cell_of(main, criterion, use, scaling) for scaling in SCALINGS]
             row(use, *(full_text(use, cell) for cell in cells))
         print_choice(main, criterion)
+    print_criteria(main)
+    print_levels(main)
     print_neighbours(main)
+    print_kept(main)
     print_by_table(main)
     print_settings(lines)
+    print_cells_run(lines)
     if picture is not None:
         draw(main, picture)
 
 
+def print_verdicts(lines, criterion):
+    """List the uses that pruning helps, hurts, or does nothing to."""
+    found = defaultdict(lambda: defaultdict(list))
+    for use in shown_uses():
+        for scaling in ANY_SCALE if USES[use].is_any_scale else SCALINGS:
+            verdict = cell_of(lines, criterion, use, scaling).verdict
+            is_mean = USES[use].is_any_scale and scaling != "sampled"
+            found[verdict][use].append("mean codes of any scale" if is_mean else scaling)
+    for verdict in SIGNS:
+        uses = [f"{use} ({', '.join(of)})" for use, of in found[verdict].items()]
+        print(f"- **{verdict}**: {'; '.join(uses) or 'none'}")
+
+
 def print_cells_run(lines):
-    print("\n## Cells that were run\n")
+    print("\n### Cells that were run\n")
     header("setting", "tables by seed")
     settings = sorted(
         {(line["width"], line["beta"], line["labels"]) for line in lines},
@@ -186,7 +203,7 @@ def words_of(setting):
 
 def print_kept(lines):
     criteria = list(lines[0]["n_kept"])
-    print(f"\n## Variables kept of {MAIN_SETTING[0]}, mean over seeds\n")
+    print(f"\n### Variables kept of {MAIN_SETTING[0]}, mean over seeds\n")
     header("table", "seeds", *criteria)
     for table in dict.fromkeys(line["table"] for line in lines):
         of_table = [line for line in lines if line["table"] == table]
@@ -209,9 +226,42 @@ def print_choice(lines, criterion):
         row(use, *texts)
 
 
+def print_criteria(lines):
+    """All criteria on standardised and sampled codes."""
+    criteria = list(lines[0]["n_kept"])
+    for scaling in ("standardised", "sampled"):
+        print(f"\n### All criteria, {scaling} codes\n")
+        header("use", *criteria)
+        for use in shown_uses():
+            cells = [cell_of(lines, criterion, use, scaling) for criterion in criteria]
+            row(use, *(short_text(use, cell) for cell in cells))
+
+
+def print_levels(lines):
+    """What some uses give on all scales, with and without pruning, mean over tables."""
+    columns = [(scaling, criterion) for scaling in SCALINGS for criterion in LEVELS]
+    print(
+        "\n### What is reached: points, mean over tables on which a criterion removes something\n"
+    )
+    header("use", *(f"{scaling}, {LEVELS[criterion]}" for scaling, criterion in columns))
+    for use in shown_uses():
+        if USES[use].by_variable or USES[use].is_any_scale:
+            continue
+        levels = []
+        for scaling, criterion in columns:
+            found = defaultdict(list)
+            for line in lines:
+                values = line["values"].get(scaling, {}).get(use, {})
+                subset = line["subsets"].get(criterion, "all")
+                if np.isfinite(values.get(subset, (np.nan,))[0]):
+                    found[line["table"]].append(values[subset][0])
+            levels.append(np.mean([np.mean(of) for of in found.values()]) if found else np.nan)
+        row(use, *(f"{100 * level:.1f}" for level in levels))
+
+
 def print_neighbours(lines):
     """Recall of exact neighbours, and bytes per row."""
-    print("\n## Neighbours: recall at 10 against those of all variables, and bytes per row\n")
+    print("\n### Neighbours: recall at 10 against those of all variables, and bytes per row\n")
     header("codes", "bytes per row", *SCALINGS)
     for criterion, words in CRITERIA_SHOWN.items():
         removed = [line for line in lines if line["subsets"].get(criterion) not in (None, "all")]
@@ -238,7 +288,7 @@ def print_neighbours(lines):
 def print_by_table(lines):
     """Differences of some uses for each table."""
     for criterion, words in CRITERIA_SHOWN.items():
-        print(f"\n## By table: {words}\n")
+        print(f"\n### Table by table: {words}\n")
         header("table", *(f"{use}, {scaling}" for use, scaling in BY_TABLE))
         cells = [cell_of(lines, criterion, use, scaling) for use, scaling in BY_TABLE]
         for table in dict.fromkeys(line["table"] for line in lines):
@@ -252,10 +302,12 @@ def print_by_table(lines):
 def print_settings(lines):
     """Means and verdicts of standardised and raw codes in every setting."""
     settings = list(dict.fromkeys((e["width"], e["beta"], e["labels"]) for e in lines))
+    if len(settings) < 2:
+        return
     settings.sort(key=lambda s: (s[2] != "all", s[1], s[0]))
     for criterion, words in CRITERIA_SHOWN.items():
         for scaling in ("raw", "standardised"):
-            print(f"\n## Settings: {words}, {scaling} codes\n")
+            print(f"\n### Other settings: {words}, {scaling} codes\n")
             header("use", *map(words_of, settings))
             for use in shown_uses():
                 cells = [

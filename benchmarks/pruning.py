@@ -9,13 +9,17 @@ components. What a use gives is measured on test rows.
 
 Every cell (table, seed, width, beta, labels) is a line of JSON in the file ``--out``, and the codes
 are kept in the folder ``--codes``; what is there is not measured again. Cells come in the order of
-what they are worth: width 32, beta 1 and all labels first. ``--report`` prints the Markdown of
-docs/pruning.md from all lines, and draws its picture to ``--picture``.
+what they are worth: width 32, beta 1 and all labels first. At the end, or with ``--report`` at
+once, Markdown tables are printed from all lines. ``--page docs/pruning.md`` puts them into that
+page, and draws its picture.
 
 It runs on one thread.
 """
 
 import argparse
+import io
+from contextlib import redirect_stdout
+from pathlib import Path
 from time import process_time
 from zlib import crc32
 
@@ -47,6 +51,8 @@ CELLS = [
 MAIN = ("active_units", "explained_variance")
 # With fewer training rows than this 50 labels are not few.
 MIN_ROWS = 100
+# In the page, before what is printed.
+MARK = "<!-- From here on the command wrote the page. -->\n"
 
 
 def name_of(width, beta, labels):
@@ -143,13 +149,26 @@ def main():
     parser.add_argument("--out", default="pruning.jsonl", help="file of results")
     parser.add_argument("--codes", default="pruning-codes", help="folder of codes")
     parser.add_argument("--report", action="store_true", help="print the tables alone")
-    parser.add_argument("--picture", help="file of the picture")
+    parser.add_argument("--page", help="file that takes the tables")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     results = Results(arguments.out)
     if not arguments.report:
         run(results, arguments.codes)
-    print_report(results.of(*TABLES), arguments.picture)
+    lines = results.of(*TABLES)
+    if arguments.page is None:
+        print_report(lines)
+    else:
+        write_page(lines, Path(arguments.page))
+
+
+def write_page(lines, page):
+    """Put the tables behind the mark in a page, and the picture into the folder beside it."""
+    text = io.StringIO()
+    with redirect_stdout(text):
+        print_report(lines, page.parent / "images" / "pruning.png")
+    before, _ = page.read_text().split(MARK)
+    page.write_text(before + MARK + text.getvalue())
 
 
 if __name__ == "__main__":
