@@ -175,9 +175,11 @@ def print_verdicts(lines, criterion):
     found = defaultdict(lambda: defaultdict(list))
     for use in shown_uses():
         for scaling in ANY_SCALE if USES[use].is_any_scale else SCALINGS:
-            verdict = cell_of(lines, criterion, use, scaling).verdict
+            cell = cell_of(lines, criterion, use, scaling)
+            if not cell.by_table:
+                continue
             is_mean = USES[use].is_any_scale and scaling != "sampled"
-            found[verdict][use].append("mean codes of any scale" if is_mean else scaling)
+            found[cell.verdict][use].append("mean codes of any scale" if is_mean else scaling)
     for verdict in SIGNS:
         uses = [f"{use} ({', '.join(of)})" for use, of in found[verdict].items()]
         print(f"- **{verdict}**: {'; '.join(uses) or 'none'}")
