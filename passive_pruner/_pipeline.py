@@ -11,7 +11,7 @@ from passive_pruner._encoder import VAEEncoder
 from passive_pruner._remover import PassiveVariableRemover
 
 
-def prune_pipeline(pipe):
+def prune_pipeline(pipe: Pipeline) -> Pipeline:
     """Merge a fitted encoder and its remover into one smaller encoder.
 
     The passive variables are cut out of the network, so that they are neither computed nor
