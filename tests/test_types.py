@@ -1,4 +1,4 @@
-"""Public signatures have types. That checkers see them: mypy and pyright on data/typed_script.py."""
+"""Public signatures have types; data/typed_script.py is what checkers see of them."""
 
 import inspect
 
