@@ -20,9 +20,9 @@ def warn_deprecated(what: str, *, since: str, instead: str) -> None:
     >>> import warnings
     >>> with warnings.catch_warnings(record=True) as caught:
     ...     warnings.simplefilter("always")
-    ...     warn_deprecated("VAEEncoder(units=...)", since="0.2", instead="n_components")
+    ...     warn_deprecated("units", since="0.2", instead="n_components")
     >>> print(caught[0].message)
-    VAEEncoder(units=...) is deprecated since version 0.2 and will be removed in 0.4. Use n_components.
+    units is deprecated since version 0.2 and will be removed in 0.4. Use n_components.
     """
     major, minor = map(int, since.split("."))
     warn_user(
