@@ -68,7 +68,6 @@ class Half(Objective):
 
 
 assert_type(VAEEncoder(2, objective=Half()), VAEEncoder)
-assert_type(encoder.objective_, Objective)
 
 # Each of these is an error: were it none, the comment would be reported as unused.
 VAEEncoder(output="mode")  # type: ignore[arg-type]
