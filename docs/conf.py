@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import os
 import pkgutil
 import warnings
 from pathlib import Path
@@ -23,7 +24,9 @@ extensions = [
     "numpydoc",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
+    "sphinx.ext.intersphinx",
     "sphinx.ext.mathjax",
+    "sphinx.ext.viewcode",
     "sphinx_copybutton",
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
@@ -39,6 +42,16 @@ templates_path = ["_templates"]
 
 # The copy of MathJax that sphinx-mathjax-offline puts into the site, instead of one on a server.
 mathjax_path = "mathjax/tex-chtml.js"
+
+# Links to other projects need their indexes, and this build needs no network unless it is told so.
+intersphinx_mapping = {}
+if os.environ.get("DOCS_ONLINE"):
+    intersphinx_mapping = {
+        "numpy": ("https://numpy.org/doc/stable/", None),
+        "pandas": ("https://pandas.pydata.org/docs/", None),
+        "sklearn": ("https://scikit-learn.org/stable/", None),
+        "torch": ("https://docs.pytorch.org/docs/stable/", None),
+    }
 
 myst_heading_anchors = 3
 copybutton_prompt_text = r">>> |\.\.\. |\$ "

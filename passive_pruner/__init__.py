@@ -1,42 +1,55 @@
 """Find and remove the passive variables of variational autoencoders in scikit-learn pipelines."""
 
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 
-# Public name -> module that defines it. Loaded on first use, so that importing the package, or
-# the remover alone, costs neither torch nor pandas.
-_PUBLIC = {
-    "PassiveVariableRemover": "_remover",
-    "Posterior": "_common._codes",
-    "PretrainedEncoder": "_pretrained",
-    "VAEEncoder": "_encoder",
-    "datasets": None,
-    "exceptions": None,
-    "explore": None,
-    "metrics": None,
-    "plots": None,
-    "prune_pipeline": "_pipeline",
-    "regime": None,
-    "study": None,
-    "trusted_types": "_trusted",
-    "vae": None,
-}
+__all__ = [
+    "PassiveVariableRemover",
+    "Posterior",
+    "PretrainedEncoder",
+    "VAEEncoder",
+    "datasets",
+    "exceptions",
+    "explore",
+    "metrics",
+    "plots",
+    "prune_pipeline",
+    "regime",
+    "study",
+    "trusted_types",
+    "vae",
+]
 
-__all__ = sorted(_PUBLIC)
+if TYPE_CHECKING:
+    from passive_pruner import datasets, exceptions, explore, metrics, plots, regime, study, vae
+    from passive_pruner._common._codes import Posterior
+    from passive_pruner._encoder import VAEEncoder
+    from passive_pruner._pipeline import prune_pipeline
+    from passive_pruner._pretrained import PretrainedEncoder
+    from passive_pruner._remover import PassiveVariableRemover
+    from passive_pruner._trusted import trusted_types
+else:
+    # Loaded on first use, so that importing the package, or the remover alone, costs neither
+    # torch nor pandas. Names that are not here are modules.
+    _MODULES = {
+        "PassiveVariableRemover": "_remover",
+        "Posterior": "_common._codes",
+        "PretrainedEncoder": "_pretrained",
+        "VAEEncoder": "_encoder",
+        "prune_pipeline": "_pipeline",
+        "trusted_types": "_trusted",
+    }
 
+    def __getattr__(name):
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        module = import_module(f"{__name__}.{_MODULES.get(name, name)}")
+        if name not in _MODULES:
+            return module
+        globals()[name] = value = getattr(module, name)
+        return value
 
-def __getattr__(name: str):
-    try:
-        module = _PUBLIC[name]
-    except KeyError:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
-    if module is None:
-        return import_module(f"{__name__}.{name}")
-    value = getattr(import_module(f"{__name__}.{module}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__():
-    return sorted({*globals(), *__all__})
+    def __dir__():
+        return sorted({*globals(), *__all__})

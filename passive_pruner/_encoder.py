@@ -2,15 +2,15 @@
 
 from functools import partial
 from numbers import Integral, Real
-from typing import ClassVar
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
-from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from passive_pruner._common._callbacks import fit_task
 from passive_pruner._common._dask import accepts_dask, first_and_others, is_dask, values_of
 from passive_pruner._common._rows import BlockedRows
+from passive_pruner._common._typing import Float64Array, MatrixLike, RandomState, checks_parameters
 from passive_pruner._common._validation import all_or_nothing
 from passive_pruner._common._warnings import warn_user
 from passive_pruner._trained import TrainedVAE
@@ -250,6 +250,21 @@ class VAEEncoder(TrainedVAE):
     True
     """
 
+    weights_: dict[str, np.ndarray]
+    history_: list[dict[str, Any]]
+    explained_variance_: Float64Array
+    explained_variance_ratio_: Float64Array
+    code_scale_: Float64Array
+    objective_: Objective
+    likelihood_: Likelihood
+    architecture_: Architecture
+    n_components_: int
+    n_features_in_: int
+    n_iter_: int
+    n_steps_: int
+    best_epoch_: int
+    feature_shape_: tuple[int, ...]
+
     _parameter_constraints: ClassVar[dict] = {
         "n_components": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "objective": [Objective, None],
@@ -276,29 +291,29 @@ class VAEEncoder(TrainedVAE):
 
     def __init__(
         self,
-        n_components=10,
+        n_components: int | Literal["auto"] = 10,
         *,
-        objective=None,
-        likelihood=None,
-        architecture=None,
-        init="auto",
-        output="mean",
-        add_variance=False,
-        whiten=True,
-        allow_missing=False,
-        max_steps=20_000,
-        batch_size=256,
-        learning_rate=1e-3,
-        kl_warmup_steps=0,
-        early_stopping=True,
-        validation_fraction=0.1,
-        n_iter_no_change=5,
-        tol=1e-3,
-        warm_start=False,
-        device="auto",
-        random_state=None,
-        verbose=0,
-    ):
+        objective: Objective | None = None,
+        likelihood: Likelihood | str | None = None,
+        architecture: Architecture | None = None,
+        init: Literal["auto", "random", "factor_analysis"] = "auto",
+        output: Literal["mean", "sampled"] = "mean",
+        add_variance: bool = False,
+        whiten: bool = True,
+        allow_missing: bool = False,
+        max_steps: int = 20_000,
+        batch_size: int = 256,
+        learning_rate: float = 1e-3,
+        kl_warmup_steps: int = 0,
+        early_stopping: bool = True,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 5,
+        tol: float = 1e-3,
+        warm_start: bool = False,
+        device: str = "auto",
+        random_state: RandomState = None,
+        verbose: int = 0,
+    ) -> None:
         self.n_components = n_components
         self.objective = objective
         self.likelihood = likelihood
@@ -321,7 +336,7 @@ class VAEEncoder(TrainedVAE):
         self.random_state = random_state
         self.verbose = verbose
 
-    def set_params(self, **params):
+    def set_params(self, **params: Any) -> Self:
         """Set parameters, those of components too where the default is in use.
 
         Parameters
@@ -357,8 +372,8 @@ class VAEEncoder(TrainedVAE):
                 vars(part).update(values)
             raise
 
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
+    @checks_parameters
+    def fit(self, X: MatrixLike, y: object = None) -> Self:
         """Train the autoencoder.
 
         Parameters
@@ -410,8 +425,8 @@ class VAEEncoder(TrainedVAE):
             self._warn_if_collapsed(table, rng)
         return self
 
-    @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y=None):
+    @checks_parameters
+    def partial_fit(self, X: MatrixLike, y: object = None) -> Self:
         """Continue training with one pass over `X`.
 
         There is no early stopping. The first call decides the location and scale of the columns
@@ -444,7 +459,7 @@ class VAEEncoder(TrainedVAE):
             seed = self._settle(continued=continued, one_pass=True)
             table = self._table(X, reset=not continued)
             if not continued:
-                self.n_components_ = self.n_components
+                self.n_components_ = int(self.n_components)
                 sample = table.draw(MAX_EVALUATION_ROWS, np.random.default_rng(seed))[:]
                 if len(table) < MIN_FIRST_ROWS or (sample == sample[0]).all():
                     what = "equal rows" if len(table) >= MIN_FIRST_ROWS else "rows"

@@ -1,20 +1,25 @@
 """What a fitted variational autoencoder does: encode, decode, draw, score, be cut and be saved."""
 
 import copy
+import os
 from contextlib import contextmanager
 from numbers import Integral
+from typing import Self
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from sklearn.base import clone
 from sklearn.utils import check_scalar
 from sklearn.utils.validation import check_array, check_is_fitted
+from torch import nn
 
 from passive_pruner._common._base import BaseEncoder
 from passive_pruner._common._documentation import ComponentsInHTML
 from passive_pruner._common._draws import row_keys
 from passive_pruner._common._rows import CHUNK_ROWS, Rows, are_finite, byte_divisor, flat_images
 from passive_pruner._common._state import pack_fitted, unpack_fitted, weights_checksum
+from passive_pruner._common._typing import MatrixLike
 from passive_pruner._common._validation import plain_array, seed_from, validate_numeric
 from passive_pruner._common._weights import read_weights, write_weights
 from passive_pruner._explained import EXPLAINED, ExplainedVariance
@@ -41,7 +46,7 @@ class FittedVAE(ComponentsInHTML, ExplainedVariance, Scored, BaseEncoder):
     # The arrays of `weights_`, the name of the device, and the network that was built from them.
     _live: tuple[tuple[np.ndarray, ...], str, VAE] | None = None
 
-    def to_torch(self):
+    def to_torch(self) -> nn.Module:
         """Copy of the fitted network as a torch module.
 
         Returns
@@ -230,7 +235,7 @@ class FittedVAE(ComponentsInHTML, ExplainedVariance, Scored, BaseEncoder):
                 with LocalDraws(seed or 0):
                     yield
 
-    def inverse_transform(self, Z):
+    def inverse_transform(self, Z: ArrayLike) -> np.ndarray:
         """Decode codes into the mean of the likelihood.
 
         Parameters
@@ -260,7 +265,7 @@ class FittedVAE(ComponentsInHTML, ExplainedVariance, Scored, BaseEncoder):
         Z = self._in_prior_units(Z[:, : self.n_components_])
         return self._decode(Z, self._network().mean)
 
-    def sample(self, n_samples=1):
+    def sample(self, n_samples: int = 1) -> np.ndarray:
         """Draw rows from the model: codes from the prior, then data from the likelihood.
 
         Parameters
@@ -281,7 +286,7 @@ class FittedVAE(ComponentsInHTML, ExplainedVariance, Scored, BaseEncoder):
         )
         return self._decode(Z, self._network().sample, seed)
 
-    def pruned(self, keep):
+    def pruned(self, keep: MatrixLike) -> Self:
         """Cut latent variables out of the fitted network.
 
         The outputs of dropped variables are cut off the encoder, and their inputs off the decoder,
@@ -339,7 +344,7 @@ class FittedVAE(ComponentsInHTML, ExplainedVariance, Scored, BaseEncoder):
         pruned._freeze()
         return pruned
 
-    def save_weights(self, path):
+    def save_weights(self, path: str | os.PathLike[str]) -> None:
         """Write the weights to a safetensors file, by their names in the torch state dict.
 
         Parameters
@@ -370,7 +375,7 @@ class FittedVAE(ComponentsInHTML, ExplainedVariance, Scored, BaseEncoder):
         beside = {name: getattr(self, name) for name in self._BESIDE_WEIGHTS if hasattr(self, name)}
         write_weights(self.weights_, path, beside)
 
-    def load_weights(self, path):
+    def load_weights(self, path: str | os.PathLike[str]) -> Self:
         """Replace the weights by those of a safetensors file.
 
         The file may come from :meth:`save_weights` or from ``safetensors.torch.save_file`` on the

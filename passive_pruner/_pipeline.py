@@ -7,11 +7,12 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from passive_pruner._common._typing import MatrixLike
 from passive_pruner._encoder import VAEEncoder
 from passive_pruner._remover import PassiveVariableRemover
 
 
-def prune_pipeline(pipe, keep=None):
+def prune_pipeline(pipe: Pipeline, keep: MatrixLike | None = None) -> Pipeline:
     """Merge a fitted encoder and its remover into one smaller encoder.
 
     The passive variables are cut out of the network, so that they are neither computed nor

@@ -1,14 +1,14 @@
 """PretrainedEncoder: the posterior of a model that was trained elsewhere, as a transformer."""
 
 import os
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import pairwise
 from numbers import Integral
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 from scipy.sparse import issparse
-from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
@@ -18,6 +18,7 @@ from passive_pruner._common._codes import SAMPLED_SUFFIX
 from passive_pruner._common._dask import accepts_dask, first_and_others, is_dask
 from passive_pruner._common._draws import row_keys
 from passive_pruner._common._rows import Rows
+from passive_pruner._common._typing import MatrixLike, RandomState, checks_parameters
 from passive_pruner._common._validation import all_or_nothing, unmasked, validate_numeric
 from passive_pruner._runtimes import (
     file_digest,
@@ -160,16 +161,16 @@ class PretrainedEncoder(BaseEncoder):
 
     def __init__(
         self,
-        encode=None,
+        encode: Callable[..., Any] | str | os.PathLike[str] | None = None,
         *,
-        second_output="log_variance",
-        outputs=None,
-        batch_size=1024,
-        device="auto",
-        output="mean",
-        add_variance=False,
-        random_state=None,
-    ):
+        second_output: Literal["log_variance", "variance"] = "log_variance",
+        outputs: Sequence[str | int] | None = None,
+        batch_size: int = 1024,
+        device: str = "auto",
+        output: Literal["mean", "sampled"] = "mean",
+        add_variance: bool = False,
+        random_state: RandomState = None,
+    ) -> None:
         self.encode = encode
         self.second_output = second_output
         self.outputs = outputs
@@ -179,8 +180,8 @@ class PretrainedEncoder(BaseEncoder):
         self.add_variance = add_variance
         self.random_state = random_state
 
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
+    @checks_parameters
+    def fit(self, X: MatrixLike, y: object = None) -> Self:
         """Check `X`, and the posterior of its first batch.
 
         Parameters

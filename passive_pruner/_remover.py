@@ -1,10 +1,12 @@
 """Feature selector that removes the passive latent variables of a variational autoencoder."""
 
+from collections.abc import Sequence
 from numbers import Real
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, _fit_context
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
 from sklearn.feature_selection import SelectorMixin
 from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -15,6 +17,7 @@ from passive_pruner._common._codes import check_mean_names, codes_are_sampled
 from passive_pruner._common._dask import accepts_dask, is_dask, moments_of
 from passive_pruner._common._documentation import DocumentationLinkMixin
 from passive_pruner._common._state import VersionedState
+from passive_pruner._common._typing import MatrixLike, TypedSelector, checks_parameters
 from passive_pruner._common._validation import all_or_nothing, plain_array, validate_numeric
 from passive_pruner._common._warnings import warn_user
 from passive_pruner.exceptions import PassiveUndeterminedWarning
@@ -24,6 +27,9 @@ from passive_pruner.regime._criterion import MIXED, PASSIVE, UNDECIDED
 from passive_pruner.regime._report import NEEDS_VARIANCES
 from passive_pruner.regime._standard_errors import is_prior_like
 from passive_pruner.regime._summary import is_decided, summarize
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # Halfway between the variance of a passive mean code, 0, and that of a passive draw, 1, which is
 # the posterior variance of a passive variable as well.
@@ -41,7 +47,12 @@ _NEAR_ONE = 0.15
 
 @accepts_dask
 class PassiveVariableRemover(
-    VersionedState, CallbackSupportMixin, DocumentationLinkMixin, SelectorMixin, BaseEstimator
+    TypedSelector,
+    VersionedState,
+    CallbackSupportMixin,
+    DocumentationLinkMixin,
+    SelectorMixin,
+    BaseEstimator,
 ):
     """Remove the passive latent variables from the codes of a variational autoencoder.
 
@@ -199,6 +210,14 @@ class PassiveVariableRemover(
     array(['active', 'undecided', 'active'], dtype='<U9')
     """
 
+    variable_types_: NDArray[np.str_]
+    moments_: LatentMoments
+    threshold_: float
+    criterion_: str
+    drop_: tuple[str, ...]
+    undetermined_: bool
+    n_features_in_: int
+
     _parameter_constraints: ClassVar[dict] = {
         "threshold": [Interval(Real, 0, None, closed="left"), None],
         # A view, so that a criterion that is added later is known.
@@ -207,14 +226,21 @@ class PassiveVariableRemover(
         "alpha": [Interval(Real, 0, 1, closed="both"), None],
     }
 
-    def __init__(self, *, threshold=None, criterion="active_units", drop=("passive",), alpha=None):
+    def __init__(
+        self,
+        *,
+        threshold: float | None = None,
+        criterion: str = "active_units",
+        drop: Sequence[str] = ("passive",),
+        alpha: float | None = None,
+    ) -> None:
         self.threshold = threshold
         self.criterion = criterion
         self.drop = drop
         self.alpha = alpha
 
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
+    @checks_parameters
+    def fit(self, X: MatrixLike, y: object = None) -> Self:
         """Learn the types of the latent variables.
 
         Parameters
@@ -243,8 +269,8 @@ class PassiveVariableRemover(
             self._get_support_mask()
         return self
 
-    @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y=None):
+    @checks_parameters
+    def partial_fit(self, X: MatrixLike, y: object = None) -> Self:
         """Learn the types from all batches so far, as if they had come at once.
 
         A `threshold`, `drop` or `alpha` that was changed in between holds for all batches, and so
@@ -332,7 +358,7 @@ class PassiveVariableRemover(
         )
 
     @property
-    def report_(self):
+    def report_(self) -> "pd.DataFrame":
         """DataFrame with the evidence for every latent variable."""
         check_is_fitted(self)
         table = report(self.moments_, self.variable_types_, names=self._variable_names())
@@ -346,7 +372,7 @@ class PassiveVariableRemover(
             table.insert(2, "q_value", self._q_values())
         return table
 
-    def summary(self):
+    def summary(self) -> str:
         """Say how many variables have each type, why some were dropped, and what is uncertain.
 
         Returns
@@ -415,7 +441,7 @@ class PassiveVariableRemover(
             )
         return support
 
-    def transform(self, X):
+    def transform(self, X: MatrixLike) -> np.ndarray:
         """Remove the columns that are not kept.
 
         Parameters

@@ -8,6 +8,7 @@ import torch
 from passive_pruner._common._dask import is_dask, values_of
 from passive_pruner._common._draws import elbo_noise, row_keys, tell_apart
 from passive_pruner._common._rows import CHUNK_ROWS, are_finite
+from passive_pruner._common._typing import Float64Array, MatrixLike
 from passive_pruner.vae._network import is_own, resolve_device
 from passive_pruner.vae._random import plain_torch
 
@@ -19,7 +20,7 @@ GAIN_POINTS = 8
 class Scored:
     """Mixin of :class:`VAEEncoder`: the ELBO of rows, whole and by variable."""
 
-    def score_samples(self, X):
+    def score_samples(self, X: MatrixLike) -> Float64Array:
         """Evidence lower bound (ELBO) of each row.
 
         The expectation over the posterior is taken at 32 quasi-random points, Sobol points and
@@ -58,7 +59,7 @@ class Scored:
         self._for_chunks(X, network, score, size=CHUNK_ROWS // 4)
         return elbo
 
-    def score(self, X, y=None):
+    def score(self, X: MatrixLike, y: object = None) -> float:
         """Mean ELBO of the rows, in nats: higher is better, so grid searches can maximise it.
 
         Parameters
@@ -74,7 +75,7 @@ class Scored:
         """
         return float(self.score_samples(X).mean())
 
-    def gain_samples(self, X):
+    def gain_samples(self, X: MatrixLike) -> Float64Array:
         """Compute what every latent variable adds to the ELBO of each row.
 
         The ELBO of the row minus what it would be if the posterior of one variable were the prior:

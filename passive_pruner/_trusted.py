@@ -12,7 +12,7 @@ from passive_pruner._pretrained import PretrainedEncoder
 from passive_pruner._runtimes import is_path
 
 
-def trusted_types():
+def trusted_types() -> list[str]:
     """List the package's own types for ``skops.io.load(file, trusted=trusted_types())``.
 
     skops builds no object of a type that it neither knows nor finds in this list: the estimators,

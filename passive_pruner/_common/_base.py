@@ -5,6 +5,7 @@ from dataclasses import replace
 from functools import reduce
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
@@ -14,6 +15,7 @@ from passive_pruner._common._dask import is_dask, values_of
 from passive_pruner._common._documentation import DocumentationLinkMixin
 from passive_pruner._common._draws import normal_numbers, tell_apart
 from passive_pruner._common._state import VersionedState
+from passive_pruner._common._typing import Float32Array, MatrixLike, TypedTransformer
 from passive_pruner._common._validation import seed_from
 from passive_pruner.regime import LatentMoments
 
@@ -22,6 +24,7 @@ MOMENT_ROWS = 65_536
 
 
 class BaseEncoder(
+    TypedTransformer,
     VersionedState,
     CallbackSupportMixin,
     DocumentationLinkMixin,
@@ -51,7 +54,7 @@ class BaseEncoder(
         """Take a slice of the rows of what :meth:`_validate` returned."""
         return X[rows]
 
-    def transform(self, X):
+    def transform(self, X: MatrixLike) -> Float32Array:
         """Encode rows.
 
         Parameters
@@ -122,7 +125,7 @@ class BaseEncoder(
         """Return what makes the draws of this encoder others than those of one with its seed."""
         return 0
 
-    def posterior(self, X):
+    def posterior(self, X: MatrixLike) -> Posterior:
         """Posterior of the latent variables for each row.
 
         Parameters
@@ -144,7 +147,7 @@ class BaseEncoder(
         self._encode(X, *posterior)
         return posterior
 
-    def moments(self, X, *, entropy=False):
+    def moments(self, X: MatrixLike, *, entropy: bool = False) -> LatentMoments:
         """Moments of the posterior over the rows of `X`, read a part at a time.
 
         Parameters
@@ -187,7 +190,7 @@ class BaseEncoder(
             )
         return replace(reduce(LatentMoments.merge, parts), code_scale=scale)
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(self, input_features: object = None) -> NDArray[np.object_]:
         """Names of the columns that :meth:`transform` returns.
 
         Parameters

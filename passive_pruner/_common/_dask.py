@@ -6,6 +6,7 @@ Nothing here imports dask before it is given a dask collection.
 import copy
 import threading
 from functools import wraps
+from typing import TypeVar
 
 import numpy as np
 from sklearn.feature_selection import SelectorMixin
@@ -13,6 +14,8 @@ from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, v
 
 from passive_pruner._common._validation import refuse_series, seed_from, validate_numeric
 from passive_pruner.regime import CRITERIA
+
+T = TypeVar("T")
 
 # Moments that one task of the reduction adds up.
 FAN_IN = 16
@@ -29,7 +32,7 @@ def is_dask(X) -> bool:
     return type(X).__module__.startswith(("dask.array", "dask.dataframe", "dask_expr"))
 
 
-def accepts_dask(cls):
+def accepts_dask(cls: type[T]) -> type[T]:
     """Class decorator: `transform`, `fit_transform` and `inverse_transform` stay lazy on dask.
 
     It acts outside of scikit-learn's wrapper of these methods, which for ``set_output`` would turn

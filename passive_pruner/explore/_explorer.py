@@ -1,12 +1,18 @@
 """The function that users call, and the server behind the page."""
 
+import os
 import re
 import sys
 import threading
 import webbrowser
+from collections.abc import Callable, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
+from numpy.typing import ArrayLike
+
+from passive_pruner._common._typing import MatrixLike
 from passive_pruner.explore._page import make_page
 from passive_pruner.explore._values import compute_values
 
@@ -18,17 +24,17 @@ _TIMEOUT = 30
 
 
 def explore(
-    estimator,
-    X,
-    y=None,
+    estimator: Any,
+    X: MatrixLike,
+    y: ArrayLike | None = None,
     *,
-    thresholds=None,
-    cv=5,
-    scoring=None,
-    image_shape=None,
-    port=0,
-    open_browser=True,
-):
+    thresholds: ArrayLike | None = None,
+    cv: Any = 5,
+    scoring: str | Callable[..., float] | None = None,
+    image_shape: Sequence[int] | None = None,
+    port: int = 0,
+    open_browser: bool = True,
+) -> "Explorer":
     """Open a page with types, correlations, traversals and the effect of the threshold.
 
     Everything is computed before the page opens: it needs no network and no further Python. The
@@ -130,14 +136,14 @@ class Explorer:
     b'<!doctype html><title>A page</title>'
     """
 
-    def __init__(self, page, *, port=0):
+    def __init__(self, page: str, *, port: int = 0) -> None:
         self.page = page
         self._server = _Server((HOST, port), _handler(page.encode()))
         self.url = f"http://{HOST}:{self._server.server_port}/"
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._thread.start()
 
-    def save(self, path):
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Write the page to a file that opens in any browser, without a server.
 
         Parameters
@@ -147,11 +153,11 @@ class Explorer:
         """
         Path(path).write_text(self.page, encoding="utf-8")
 
-    def wait(self):
+    def wait(self) -> None:
         """Serve until :meth:`close` is called or the keyboard interrupts."""
         self._thread.join()
 
-    def close(self):
+    def close(self) -> None:
         """Stop the server and free its port."""
         self._server.shutdown()
         self._server.server_close()

@@ -1,7 +1,12 @@
 """How correlated the latent variables are in mean and in sampled codes."""
 
-import numpy as np
+from collections.abc import Sequence
+from typing import Any, Self
 
+import numpy as np
+from numpy.typing import ArrayLike
+
+from passive_pruner._common._typing import MatrixLike
 from passive_pruner.metrics import gaussian_total_correlation
 from passive_pruner.plots._inputs import find_evidence, rule_of
 from passive_pruner.plots._style import (
@@ -11,7 +16,7 @@ from passive_pruner.plots._style import (
     order_by_type,
     require_matplotlib,
 )
-from passive_pruner.regime import CRITERIA
+from passive_pruner.regime import CRITERIA, LatentMoments
 
 # More names than this would overlap under a panel of 4 inches.
 _MAX_NAMES = 40
@@ -74,7 +79,14 @@ class CorrelationDisplay:
     >>> plt.close(display.figure_)
     """
 
-    def __init__(self, mean_correlation, sampled_correlation, types, *, names=None):
+    def __init__(
+        self,
+        mean_correlation: np.ndarray,
+        sampled_correlation: np.ndarray,
+        types: ArrayLike,
+        *,
+        names: Sequence[str] | None = None,
+    ) -> None:
         self.mean_correlation = mean_correlation
         self.sampled_correlation = sampled_correlation
         self.types = types
@@ -82,8 +94,15 @@ class CorrelationDisplay:
 
     @classmethod
     def from_moments(
-        cls, moments, *, types=None, criterion="variance", threshold=None, names=None, **kwargs
-    ):
+        cls,
+        moments: LatentMoments,
+        *,
+        types: ArrayLike | None = None,
+        criterion: str = "variance",
+        threshold: float | None = None,
+        names: Sequence[str] | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Compute the correlations from moments and draw them.
 
         Parameters
@@ -124,7 +143,15 @@ class CorrelationDisplay:
         return display.plot(**kwargs)
 
     @classmethod
-    def from_estimator(cls, estimator, X=None, *, criterion=None, threshold=None, **kwargs):
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: MatrixLike | None = None,
+        *,
+        criterion: str | None = None,
+        threshold: float | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw the correlations of the codes of a fitted encoder.
 
         Parameters
@@ -154,7 +181,7 @@ class CorrelationDisplay:
         found = find_evidence(cls.__name__, estimator, X, criterion, threshold)
         return cls.from_moments(found.moments, types=found.types, names=found.names, **kwargs)
 
-    def plot(self, *, absolute=False, ax=None):
+    def plot(self, *, absolute: bool = False, ax: Any = None) -> Self:
         """Draw.
 
         Parameters

@@ -1,7 +1,12 @@
 """What the latent variables keep of the data."""
 
-import numpy as np
+from collections.abc import Sequence
+from typing import Any, Self
 
+import numpy as np
+from numpy.typing import ArrayLike
+
+from passive_pruner._common._typing import MatrixLike
 from passive_pruner.plots._inputs import as_rows, find_encoder, image_shape_of, reconstruct
 from passive_pruner.plots._style import (
     ACCENT,
@@ -73,14 +78,14 @@ class ReconstructionDisplay:
 
     def __init__(
         self,
-        original,
-        reconstruction,
-        feature_error,
+        original: np.ndarray,
+        reconstruction: np.ndarray,
+        feature_error: np.ndarray,
         *,
-        rows=None,
-        image_shape=None,
-        feature_names=None,
-    ):
+        rows: ArrayLike | None = None,
+        image_shape: Sequence[int] | None = None,
+        feature_names: Sequence[str] | None = None,
+    ) -> None:
         self.original = original
         self.reconstruction = reconstruction
         self.feature_error = feature_error
@@ -90,8 +95,15 @@ class ReconstructionDisplay:
 
     @classmethod
     def from_estimator(
-        cls, estimator, X, *, rows=None, image_shape=None, feature_names=None, ax=None
-    ):
+        cls,
+        estimator: Any,
+        X: MatrixLike,
+        *,
+        rows: Sequence[int] | np.ndarray | slice | None = None,
+        image_shape: Sequence[int] | None = None,
+        feature_names: Sequence[str] | None = None,
+        ax: Any = None,
+    ) -> Self:
         """Reconstruct rows with a fitted encoder and draw them.
 
         Parameters
@@ -145,7 +157,7 @@ class ReconstructionDisplay:
             feature_names=feature_names or names,
         ).plot(ax=ax)
 
-    def plot(self, *, ax=None):
+    def plot(self, *, ax: Any = None) -> Self:
         """Draw.
 
         Parameters
@@ -157,7 +169,8 @@ class ReconstructionDisplay:
         -------
         display : ReconstructionDisplay
         """
-        self.image_, self.lines_ = None, []
+        self.image_ = None
+        self.lines_: list[Any] = []
         draw = self._plot_profiles if self.image_shape is None else self._plot_images
         draw(ax)
         self.figure_ = self.axes_[0].get_figure(root=True)

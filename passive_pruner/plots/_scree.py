@@ -1,7 +1,12 @@
 """How much every latent variable explains."""
 
-import numpy as np
+from collections.abc import Sequence
+from typing import Any, Self
 
+import numpy as np
+from numpy.typing import ArrayLike
+
+from passive_pruner._common._typing import MatrixLike
 from passive_pruner.plots._inputs import Evidence, find_encoder, find_evidence, variable_names
 from passive_pruner.plots._style import (
     ACCENT,
@@ -77,14 +82,29 @@ class ScreeDisplay:
     >>> plt.close(display.figure_)
     """
 
-    def __init__(self, explained_variance_ratio, types, *, names=None, threshold=None):
+    def __init__(
+        self,
+        explained_variance_ratio: ArrayLike,
+        types: ArrayLike,
+        *,
+        names: Sequence[str] | None = None,
+        threshold: float | None = None,
+    ) -> None:
         self.explained_variance_ratio = explained_variance_ratio
         self.types = types
         self.names = names
         self.threshold = threshold
 
     @classmethod
-    def from_estimator(cls, estimator, X=None, *, criterion=None, threshold=None, ax=None):
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: MatrixLike | None = None,
+        *,
+        criterion: str | None = None,
+        threshold: float | None = None,
+        ax: Any = None,
+    ) -> Self:
         """Draw what the variables of a fitted encoder explain.
 
         Parameters
@@ -132,7 +152,7 @@ class ScreeDisplay:
         )
         return display.plot(ax=ax)
 
-    def plot(self, *, ax=None):
+    def plot(self, *, ax: Any = None) -> Self:
         """Draw.
 
         Parameters

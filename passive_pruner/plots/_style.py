@@ -19,7 +19,7 @@ TYPE_COLORS = {
 }
 #: Type -> marker, so that no picture rests on colour alone.
 TYPE_MARKERS = {ACTIVE: "o", MIXED: "D", UNDECIDED: "P", PASSIVE: "s", NEGLIGIBLE: "v"}
-#: Accents that stand for no type: vermillion and bluish green of the same palette.
+#: Accents that stand for no type: vermilion and bluish green of the same palette.
 ACCENT, SECOND_ACCENT = "#D55E00", "#009E73"
 
 

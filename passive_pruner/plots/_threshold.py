@@ -1,8 +1,12 @@
 """What the threshold of the remover costs and what it saves."""
 
+from collections.abc import Mapping
+from typing import Any, Self
+
 import numpy as np
 from sklearn.base import is_classifier, is_regressor
 
+from passive_pruner._remover import PassiveVariableRemover
 from passive_pruner.plots._inputs import find_parts
 from passive_pruner.plots._style import ACCENT, TYPE_COLORS, make_axes, require_matplotlib
 from passive_pruner.regime import CRITERIA
@@ -92,15 +96,15 @@ class ThresholdDisplay:
 
     def __init__(
         self,
-        thresholds,
-        mean_score,
-        standard_error,
+        thresholds: np.ndarray,
+        mean_score: np.ndarray,
+        standard_error: np.ndarray,
         *,
-        n_kept=None,
-        n_components=None,
-        best_threshold=None,
-        score_name="score",
-    ):
+        n_kept: Mapping[str, np.ndarray] | None = None,
+        n_components: int | None = None,
+        best_threshold: float | None = None,
+        score_name: str = "score",
+    ) -> None:
         self.thresholds = thresholds
         self.mean_score = mean_score
         self.standard_error = standard_error
@@ -110,7 +114,7 @@ class ThresholdDisplay:
         self.score_name = score_name
 
     @classmethod
-    def from_estimator(cls, search, *, metric=None, ax=None):
+    def from_estimator(cls, search: Any, *, metric: str | None = None, ax: Any = None) -> Self:
         """Draw a fitted search.
 
         Parameters
@@ -152,8 +156,15 @@ class ThresholdDisplay:
 
     @classmethod
     def from_cv_results(
-        cls, cv_results, *, remover=None, best_index=None, metric=None, score_name=None, ax=None
-    ):
+        cls,
+        cv_results: Mapping[str, Any],
+        *,
+        remover: PassiveVariableRemover | None = None,
+        best_index: int | None = None,
+        metric: str | None = None,
+        score_name: str | None = None,
+        ax: Any = None,
+    ) -> Self:
         """Draw the results of a search.
 
         Parameters
@@ -201,7 +212,7 @@ class ThresholdDisplay:
             score_name=score_name or metric,
         ).plot(ax=ax)
 
-    def plot(self, *, ax=None):
+    def plot(self, *, ax: Any = None) -> Self:
         """Draw.
 
         Parameters
@@ -225,7 +236,8 @@ class ThresholdDisplay:
             at, self.mean_score, self.standard_error, color=ACCENT, marker="o", capsize=3
         )
         self.axes_[0].set_ylabel(f"cross-validated {self.score_name}\n± standard error")
-        self.bars_, self.counts_ = {}, []
+        self.bars_: dict[str, Any] = {}
+        self.counts_: list[Any] = []
         if self.n_kept is not None:
             self._plot_counts(self.axes_[1], at)
         for panel in self.axes_:

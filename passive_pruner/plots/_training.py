@@ -1,5 +1,8 @@
 """How the objective and the latent variables develop during training."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
 import numpy as np
 
 from passive_pruner.plots._inputs import find_encoder, variable_names
@@ -74,13 +77,21 @@ class TrainingDisplay:
     >>> plt.close(display.figure_)
     """
 
-    def __init__(self, history, *, best_epoch=None, names=None):
+    def __init__(
+        self,
+        history: Sequence[Mapping[str, Any]],
+        *,
+        best_epoch: int | None = None,
+        names: Sequence[str] | None = None,
+    ) -> None:
         self.history = history
         self.best_epoch = best_epoch
         self.names = names
 
     @classmethod
-    def from_estimator(cls, estimator, *, statistic="mean_of_variance", ax=None):
+    def from_estimator(
+        cls, estimator: Any, *, statistic: str = "mean_of_variance", ax: Any = None
+    ) -> Self:
         """Draw the training of a fitted encoder.
 
         Parameters
@@ -108,7 +119,7 @@ class TrainingDisplay:
         )
         return display.plot(statistic=statistic, ax=ax)
 
-    def plot(self, *, statistic="mean_of_variance", ax=None):
+    def plot(self, *, statistic: str = "mean_of_variance", ax: Any = None) -> Self:
         """Draw.
 
         Parameters

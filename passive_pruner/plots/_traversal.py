@@ -1,8 +1,13 @@
 """What each latent variable changes in the data."""
 
+from collections.abc import Sequence
+from typing import Any, Self
+
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.utils import _safe_indexing
 
+from passive_pruner._common._typing import MatrixLike
 from passive_pruner.plots._inputs import (
     decode_traversals,
     find_encoder,
@@ -88,15 +93,15 @@ class TraversalDisplay:
 
     def __init__(
         self,
-        values,
-        decoded,
-        types,
+        values: np.ndarray,
+        decoded: np.ndarray,
+        types: ArrayLike,
         *,
-        names=None,
-        image_shape=None,
-        feature_names=None,
-        value_range=None,
-    ):
+        names: Sequence[str] | None = None,
+        image_shape: Sequence[int] | None = None,
+        feature_names: Sequence[str] | None = None,
+        value_range: tuple[float, float] | None = None,
+    ) -> None:
         self.values = values
         self.decoded = decoded
         self.types = types
@@ -108,16 +113,16 @@ class TraversalDisplay:
     @classmethod
     def from_estimator(
         cls,
-        estimator,
-        X,
+        estimator: Any,
+        X: MatrixLike,
         *,
-        row=None,
-        n_steps=7,
-        max_value=2.0,
-        image_shape=None,
-        feature_names=None,
-        ax=None,
-    ):
+        row: int | None = None,
+        n_steps: int = 7,
+        max_value: float = 2.0,
+        image_shape: Sequence[int] | None = None,
+        feature_names: Sequence[str] | None = None,
+        ax: Any = None,
+    ) -> Self:
         """Decode traversals of a fitted encoder and draw them.
 
         Parameters
@@ -170,7 +175,7 @@ class TraversalDisplay:
             value_range=None if image_shape is None else value_range(encoder, X),
         ).plot(ax=ax)
 
-    def plot(self, *, ax=None):
+    def plot(self, *, ax: Any = None) -> Self:
         """Draw.
 
         Parameters
@@ -195,7 +200,8 @@ class TraversalDisplay:
             size = (1.8 + 0.5 * n_steps, 1.4 + 0.5 * n_shown * height / width)
         self.ax_ = ax = make_axes(type(self).__name__, ax, figsize=size)[0, 0]
         self.figure_ = ax.get_figure(root=True)
-        self.image_, self.lines_ = None, []
+        self.image_ = None
+        self.lines_: list[Any] = []
         if self.image_shape is None:
             self._plot_profiles()
         else:

@@ -1,7 +1,12 @@
 """Which variables are active, mixed or passive, and how far from the threshold they are."""
 
-import numpy as np
+from collections.abc import Sequence
+from typing import Any, Literal, Self
 
+import numpy as np
+from numpy.typing import ArrayLike
+
+from passive_pruner._common._typing import MatrixLike
 from passive_pruner.plots._inputs import find_evidence, rule_of
 from passive_pruner.plots._labels import label_points
 from passive_pruner.plots._style import (
@@ -12,7 +17,7 @@ from passive_pruner.plots._style import (
     require_matplotlib,
     type_legend,
 )
-from passive_pruner.regime import CRITERIA
+from passive_pruner.regime import CRITERIA, LatentMoments
 from passive_pruner.regime._criteria import ACTIVE, MIXED, PASSIVE
 from passive_pruner.regime._units import in_prior_units
 
@@ -90,7 +95,15 @@ class VariableTypesDisplay:
     >>> plt.close(display.figure_)
     """
 
-    def __init__(self, moments, types, *, criterion, threshold, names=None):
+    def __init__(
+        self,
+        moments: LatentMoments,
+        types: ArrayLike,
+        *,
+        criterion: str,
+        threshold: float,
+        names: Sequence[str] | None = None,
+    ) -> None:
         self.moments = moments
         self.types = types
         self.criterion = criterion
@@ -99,8 +112,15 @@ class VariableTypesDisplay:
 
     @classmethod
     def from_moments(
-        cls, moments, *, criterion="variance", threshold=None, names=None, kind="scatter", ax=None
-    ):
+        cls,
+        moments: LatentMoments,
+        *,
+        criterion: str = "variance",
+        threshold: float | None = None,
+        names: Sequence[str] | None = None,
+        kind: Literal["scatter", "bar"] = "scatter",
+        ax: Any = None,
+    ) -> Self:
         """Name the types of the variables and draw them.
 
         Parameters
@@ -130,8 +150,15 @@ class VariableTypesDisplay:
 
     @classmethod
     def from_estimator(
-        cls, estimator, X=None, *, criterion=None, threshold=None, kind="scatter", ax=None
-    ):
+        cls,
+        estimator: Any,
+        X: MatrixLike | None = None,
+        *,
+        criterion: str | None = None,
+        threshold: float | None = None,
+        kind: Literal["scatter", "bar"] = "scatter",
+        ax: Any = None,
+    ) -> Self:
         """Draw the types of the variables of a fitted encoder.
 
         Parameters
@@ -165,7 +192,13 @@ class VariableTypesDisplay:
         display = cls(moments, types, criterion=criterion, threshold=threshold, names=names)
         return display.plot(kind=kind, ax=ax)
 
-    def plot(self, *, kind="scatter", statistic=None, ax=None):
+    def plot(
+        self,
+        *,
+        kind: Literal["scatter", "bar"] = "scatter",
+        statistic: str | None = None,
+        ax: Any = None,
+    ) -> Self:
         """Draw.
 
         Parameters

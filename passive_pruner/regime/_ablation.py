@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from passive_pruner._common._typing import MatrixLike
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
 LEVEL = 0.05
 
 
-def ablate(encoder, X) -> pd.DataFrame:
+def ablate(encoder: Any, X: MatrixLike) -> pd.DataFrame:
     """Replace one latent variable at a time by its prior, and see what the model loses.
 
     Criteria look at what the encoder writes into a variable. Here it is looked at from the other

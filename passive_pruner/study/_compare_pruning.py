@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.exceptions import FitFailedWarning
 from sklearn.metrics import check_scoring, get_scorer_names
@@ -14,6 +15,7 @@ from sklearn.utils import _safe_indexing, indexable
 from sklearn.utils._param_validation import HasMethods, StrOptions, validate_params
 from sklearn.utils.validation import _check_method_params, _num_samples
 
+from passive_pruner._common._typing import MatrixLike, keeps_type
 from passive_pruner._common._validation import seed_from
 from passive_pruner._common._warnings import warn_user
 from passive_pruner.study._comparison import Comparison, FoldScores, compare_folds
@@ -23,23 +25,25 @@ from passive_pruner.study._scale import note_on_scale
 from passive_pruner.study._seeds import seed_unset
 
 
-@validate_params(
-    {
-        "pipe": [HasMethods("fit")],
-        "cv": ["cv_object"],
-        "scoring": [StrOptions(set(get_scorer_names())), callable, None],
-        "thresholds": ["array-like"],
-        "random_state": ["random_state"],
-        "params": [dict, None],
-    },
-    prefer_skip_nested_validation=True,
+@keeps_type(
+    validate_params(
+        {
+            "pipe": [HasMethods("fit")],
+            "cv": ["cv_object"],
+            "scoring": [StrOptions(set(get_scorer_names())), callable, None],
+            "thresholds": ["array-like"],
+            "random_state": ["random_state"],
+            "params": [dict, None],
+        },
+        prefer_skip_nested_validation=True,
+    )
 )
 def compare_pruning(
-    pipe,
-    X,
-    y,
+    pipe: Any,
+    X: MatrixLike,
+    y: ArrayLike,
     *,
-    cv=5,
+    cv: Any = 5,
     scoring: str | Callable | None = None,
     thresholds: Sequence[float] = (0.1,),
     random_state: int | np.random.RandomState | None = None,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import combinations_with_replacement
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from passive_pruner._common._typing import MatrixLike
 from passive_pruner.regime import LatentMoments, variance
 from passive_pruner.regime._criteria import TYPES
 
@@ -20,7 +21,7 @@ COLUMNS = [
 ]  # fmt: skip
 
 
-def correlation_by_type(encoder, X, *, threshold: float = 0.1) -> pd.DataFrame:
+def correlation_by_type(encoder: Any, X: MatrixLike, *, threshold: float = 0.1) -> pd.DataFrame:
     """Mean absolute correlation within and between types, in mean and in sampled codes.
 
     Parameters

@@ -1,11 +1,13 @@
 """The fewest variables whose score is within one standard error of the highest."""
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 
-def one_standard_error_rule(cv_results):
+def one_standard_error_rule(cv_results: Mapping[str, Any]) -> int:
     """Choose the fewest variables within one standard error of the highest score.
 
     A `refit` callable for ``GridSearchCV`` over the threshold of a

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -15,6 +15,7 @@ from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from passive_pruner import VAEEncoder
 from passive_pruner._common._dask import is_dask
+from passive_pruner._common._typing import MatrixLike, RandomState
 from passive_pruner.regime import CRITERIA
 from passive_pruner.regime._criteria import NEGLIGIBLE, PASSIVE, is_kept
 
@@ -85,13 +86,13 @@ class TypeStability(NamedTuple):
 
 
 def type_stability(
-    encoder,
-    X,
+    encoder: Any,
+    X: MatrixLike,
     n_fits: int = 10,
     *,
     criterion: str = "active_units",
     threshold: float = 0.1,
-    random_state=None,
+    random_state: RandomState = None,
     n_jobs: int | None = None,
 ) -> TypeStability:
     """Train again and again on halves of the rows, and count which variables are kept.

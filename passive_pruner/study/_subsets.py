@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from inspect import signature
 from numbers import Integral, Real
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.base import clone
@@ -20,6 +20,7 @@ from sklearn.utils._param_validation import Interval, validate_params
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import _num_samples
 
+from passive_pruner._common._typing import MatrixLike, keeps_type
 from passive_pruner._common._validation import seed_from
 from passive_pruner.metrics import (
     effective_rank,
@@ -56,22 +57,24 @@ COLUMNS = [
 _MIN_EXAMPLES = 10
 
 
-@validate_params(
-    {
-        "estimators": [Mapping, None],
-        "subsets": ["array-like", None],
-        "scale": ["array-like"],
-        "threshold": [Interval(Real, 0, None, closed="left")],
-        "n_examples": [Interval(Integral, 1, None, closed="left")],
-        "test_size": [Interval(Real, 0, 1, closed="neither")],
-        "random_state": ["random_state"],
-    },
-    prefer_skip_nested_validation=True,
+@keeps_type(
+    validate_params(
+        {
+            "estimators": [Mapping, None],
+            "subsets": ["array-like", None],
+            "scale": ["array-like"],
+            "threshold": [Interval(Real, 0, None, closed="left")],
+            "n_examples": [Interval(Integral, 1, None, closed="left")],
+            "test_size": [Interval(Real, 0, 1, closed="neither")],
+            "random_state": ["random_state"],
+        },
+        prefer_skip_nested_validation=True,
+    )
 )
 def evaluate_subsets(
-    encoder,
-    X,
-    factors,
+    encoder: Any,
+    X: MatrixLike,
+    factors: Any,
     *,
     estimators: Mapping | None = None,
     subsets: Sequence[str] | None = None,

@@ -3,6 +3,7 @@
 import copy
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from numbers import Integral
 from typing import ClassVar
@@ -28,7 +29,9 @@ class Architecture(Component, ABC):
     """Base class of architectures: implement :meth:`build`."""
 
     @abstractmethod
-    def build(self, n_inputs: int, n_components: int, n_outputs: int):
+    def build(
+        self, n_inputs: int, n_components: int, n_outputs: int
+    ) -> tuple[nn.Module, nn.Module]:
         """Make the two halves of the autoencoder.
 
         Parameters
@@ -84,12 +87,19 @@ class MLP(Architecture):
         "linear_path": ["boolean"],
     }
 
-    def __init__(self, hidden_layer_sizes=(256, 256), activation="relu", linear_path=False):
+    def __init__(
+        self,
+        hidden_layer_sizes: Sequence[int] = (256, 256),
+        activation: str = "relu",
+        linear_path: bool = False,
+    ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
         self.linear_path = linear_path
 
-    def build(self, n_inputs, n_components, n_outputs):
+    def build(
+        self, n_inputs: int, n_components: int, n_outputs: int
+    ) -> tuple[nn.Module, nn.Module]:
         hidden = _sizes(self, "hidden_layer_sizes")
         return (
             self._perceptron(n_inputs, *hidden, 2 * n_components),
@@ -176,12 +186,19 @@ class Conv(Architecture):
         "hidden_size": [Interval(Integral, 1, None, closed="left")],
     }
 
-    def __init__(self, image_shape=(64, 64, 1), channels=(32, 32, 64, 64), hidden_size=256):
+    def __init__(
+        self,
+        image_shape: Sequence[int] = (64, 64, 1),
+        channels: Sequence[int] = (32, 32, 64, 64),
+        hidden_size: int = 256,
+    ) -> None:
         self.image_shape = image_shape
         self.channels = channels
         self.hidden_size = hidden_size
 
-    def build(self, n_inputs, n_components, n_outputs):
+    def build(
+        self, n_inputs: int, n_components: int, n_outputs: int
+    ) -> tuple[nn.Module, nn.Module]:
         height, width, n_channels = shape = self._checked_shape(n_inputs, n_outputs)
         n_values = math.prod(shape)
         channels = _sizes(self, "channels")
@@ -318,10 +335,12 @@ class FromFactory(Architecture):
 
     _parameter_constraints: ClassVar[dict] = {"factory": [callable]}
 
-    def __init__(self, factory):
+    def __init__(self, factory: Callable[[int, int, int], tuple[nn.Module, nn.Module]]) -> None:
         self.factory = factory
 
-    def build(self, n_inputs, n_components, n_outputs):
+    def build(
+        self, n_inputs: int, n_components: int, n_outputs: int
+    ) -> tuple[nn.Module, nn.Module]:
         halves = self.factory(n_inputs, n_components, n_outputs)
         if (
             not isinstance(halves, (tuple, list))

@@ -1,7 +1,7 @@
 """Base class of objectives, likelihoods and architectures."""
 
 from inspect import signature
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone
@@ -18,7 +18,7 @@ class Component(DocumentationLinkMixin, BaseEstimator):
 
     _parameter_constraints: ClassVar[dict] = {}
 
-    def validated(self):
+    def validated(self) -> Self:
         """Return a copy whose parameters have been checked.
 
         Raises
@@ -36,7 +36,7 @@ class Component(DocumentationLinkMixin, BaseEstimator):
             state = {parameter.name: parameter.default, **state}
         super().__setstate__(state)
 
-    def equals(self, other) -> bool:
+    def equals(self, other: object) -> bool:
         """Whether `other` describes the same part: same class, equal parameters."""
         return _equal(self, other)
 

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from inspect import signature
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import nn
@@ -112,7 +112,7 @@ class Objective(Component, ABC):
     over the rows of a batch. The other methods are optional.
     """
 
-    def validated(self):
+    def validated(self) -> Self:
         """Return a copy whose parameters have been checked.
 
         Raises

@@ -1,15 +1,21 @@
 """Objectives: what is added to the reconstruction error, in nats averaged over rows."""
 
 import math
+from collections.abc import Sequence
 from itertools import pairwise
 from numbers import Integral, Real
-from typing import ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from sklearn.utils._param_validation import Interval, StrOptions, validate_parameter_constraints
 from torch import nn
 
-from passive_pruner.vae._objective import Objective, kl_divergence, minibatch_total_correlation
+from passive_pruner.vae._objective import (
+    Codes,
+    Objective,
+    kl_divergence,
+    minibatch_total_correlation,
+)
 
 
 class BetaVAE(Objective):
@@ -38,10 +44,10 @@ class BetaVAE(Objective):
 
     _parameter_constraints: ClassVar[dict] = {"beta": [Interval(Real, 0, None, closed="left")]}
 
-    def __init__(self, beta=1.0):
+    def __init__(self, beta: float = 1.0) -> None:
         self.beta = beta
 
-    def regularizer(self, codes, *, step=0):
+    def regularizer(self, codes: Codes, *, step: int = 0) -> torch.Tensor:
         return self.beta * kl_divergence(codes.mean, codes.log_variance)
 
 
@@ -90,24 +96,26 @@ class AnnealedVAE(Objective):
         "iteration_threshold": [Interval(Integral, 1, None, closed="left")],
     }
 
-    def __init__(self, gamma=1000.0, c_max=25.0, iteration_threshold=100_000):
+    def __init__(
+        self, gamma: float = 1000.0, c_max: float = 25.0, iteration_threshold: int = 100_000
+    ) -> None:
         self.gamma = gamma
         self.c_max = c_max
         self.iteration_threshold = iteration_threshold
 
-    def capacity(self, step):
+    def capacity(self, step: int) -> float:
         """Capacity in nats after `step` gradient steps."""
         return self.c_max * min(1.0, step / self.iteration_threshold)
 
-    def schedule_steps(self):
+    def schedule_steps(self) -> int:
         return self.iteration_threshold
 
-    def regularizer(self, codes, *, step=0):
+    def regularizer(self, codes: Codes, *, step: int = 0) -> torch.Tensor:
         return (
             self.gamma * (kl_divergence(codes.mean, codes.log_variance) - self.capacity(step)).abs()
         )
 
-    def parts(self, codes, *, step=0):
+    def parts(self, codes: Codes, *, step: int = 0) -> dict[str, Any]:
         return {"capacity": self.capacity(step)}
 
 
@@ -161,11 +169,13 @@ class FactorVAE(Objective):
         "discriminator_layer_sizes": ["array-like"],
     }
 
-    def __init__(self, gamma=10.0, discriminator_layer_sizes=(1000,) * 6):
+    def __init__(
+        self, gamma: float = 10.0, discriminator_layer_sizes: Sequence[int] = (1000,) * 6
+    ) -> None:
         self.gamma = gamma
         self.discriminator_layer_sizes = discriminator_layer_sizes
 
-    def build_discriminator(self, n_components):
+    def build_discriminator(self, n_components: int) -> nn.Module:
         sizes = (n_components, *self.discriminator_layer_sizes)
         for size in sizes:
             validate_parameter_constraints(
@@ -178,11 +188,11 @@ class FactorVAE(Objective):
             layers += [nn.Linear(n_in, n_out), nn.LeakyReLU(0.2)]
         return nn.Sequential(*layers, nn.Linear(sizes[-1], 2))
 
-    def regularizer(self, codes, *, step=0):
+    def regularizer(self, codes: Codes, *, step: int = 0) -> torch.Tensor:
         total_correlation = self._total_correlation(codes)
         return kl_divergence(codes.mean, codes.log_variance) + self.gamma * total_correlation
 
-    def parts(self, codes, *, step=0):
+    def parts(self, codes: Codes, *, step: int = 0) -> dict[str, Any]:
         return {"total_correlation": self._total_correlation(codes)}
 
     @staticmethod
@@ -243,24 +253,29 @@ class DIPVAE(Objective):
         "lambda_d": [Interval(Real, 0, None, closed="left"), None],
     }
 
-    def __init__(self, kind="ii", lambda_od=10.0, lambda_d=None):
+    def __init__(
+        self,
+        kind: Literal["i", "ii"] = "ii",
+        lambda_od: float = 10.0,
+        lambda_d: float | None = None,
+    ) -> None:
         self.kind = kind
         self.lambda_od = lambda_od
         self.lambda_d = lambda_d
 
     @property
-    def diagonal_weight(self):
+    def diagonal_weight(self) -> float:
         """Weight of the diagonal entries in use: `lambda_d`, or what None stands for."""
         if self.lambda_d is not None:
             return self.lambda_d
         return self.lambda_od * (10 if self.kind == "i" else 1)
 
-    def regularizer(self, codes, *, step=0):
+    def regularizer(self, codes: Codes, *, step: int = 0) -> torch.Tensor:
         off_diagonal, diagonal = self._deviations(codes)
         penalty = self.lambda_od * off_diagonal + self.diagonal_weight * diagonal
         return kl_divergence(codes.mean, codes.log_variance) + penalty
 
-    def parts(self, codes, *, step=0):
+    def parts(self, codes: Codes, *, step: int = 0) -> dict[str, Any]:
         off_diagonal, diagonal = self._deviations(codes)
         return {"off_diagonal": off_diagonal, "diagonal": diagonal}
 
@@ -313,14 +328,14 @@ class BetaTCVAE(Objective):
 
     _parameter_constraints: ClassVar[dict] = {"beta": [Interval(Real, 0, None, closed="left")]}
 
-    def __init__(self, beta=4.0):
+    def __init__(self, beta: float = 4.0) -> None:
         self.beta = beta
 
-    def regularizer(self, codes, *, step=0):
+    def regularizer(self, codes: Codes, *, step: int = 0) -> torch.Tensor:
         total_correlation = minibatch_total_correlation(*codes[:3])
         return kl_divergence(codes.mean, codes.log_variance) + (self.beta - 1) * total_correlation
 
-    def parts(self, codes, *, step=0):
+    def parts(self, codes: Codes, *, step: int = 0) -> dict[str, Any]:
         n_rows, n_components = codes.mean.shape
         constant = (n_components - 1) * math.log(n_rows)
         total_correlation = minibatch_total_correlation(*codes[:3]) + constant

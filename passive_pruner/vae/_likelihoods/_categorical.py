@@ -33,7 +33,7 @@ class Categorical(Likelihood):
     ValueError: The categorical likelihood takes one-hot columns of 0 and 1, but X has 2 in ...
     """
 
-    def check_data(self, X):
+    def check_data(self, X: np.ndarray) -> None:
         total = X.sum(axis=1)
         # A row with a single number that is not zero and the sum 1 is one-hot.
         if ((np.count_nonzero(X, axis=1) == 1) & (total == 1)).all():
@@ -57,7 +57,7 @@ class Categorical(Likelihood):
                 f"row of X sums to {total[0]:.6g}. {advice}"
             )
 
-    def build(self, X, *, allow_missing=False):
+    def build(self, X: np.ndarray, *, allow_missing: bool = False) -> LikelihoodModule:
         return CategoricalModule(missing=allow_missing)
 
 

@@ -35,10 +35,10 @@ LOG_INVERSE_DISPERSION_BOUND = math.log(1e4)
 class _CountLikelihood(Likelihood):
     _parameter_constraints: ClassVar[dict] = {"exposure": [StrOptions({"row_sum"}), None]}
 
-    def __init__(self, exposure=None):
+    def __init__(self, exposure: str | None = None) -> None:
         self.exposure = exposure
 
-    def check_data(self, X):
+    def check_data(self, X: np.ndarray) -> None:
         kind = f"The {type(self).__name__} likelihood"
         low, high = extremes(X)
         # NaN compares as False. A number above its floor has a fraction.
@@ -96,7 +96,7 @@ class Poisson(_CountLikelihood):
     (4, 6)
     """
 
-    def build(self, X, *, allow_missing=False):
+    def build(self, X: np.ndarray, *, allow_missing: bool = False) -> LikelihoodModule:
         return PoissonModule(X, self.exposure, missing=allow_missing)
 
 
@@ -146,7 +146,7 @@ class NegativeBinomial(_CountLikelihood):
     True
     """
 
-    def build(self, X, *, allow_missing=False):
+    def build(self, X: np.ndarray, *, allow_missing: bool = False) -> LikelihoodModule:
         return NegativeBinomialModule(X, self.exposure, missing=allow_missing)
 
 

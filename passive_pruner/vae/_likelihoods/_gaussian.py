@@ -77,13 +77,13 @@ class Gaussian(Likelihood):
         ],
     }
 
-    def __init__(self, variance="per_feature"):
+    def __init__(self, variance: str | float = "per_feature") -> None:
         self.variance = variance
 
-    def shiftable(self, n_features):
+    def shiftable(self, n_features: int) -> np.ndarray:
         return np.ones(n_features, dtype=bool)
 
-    def build(self, X, *, allow_missing=False):
+    def build(self, X: np.ndarray, *, allow_missing: bool = False) -> LikelihoodModule:
         return GaussianModule(X, self.variance, missing=allow_missing)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence, Set
 from numbers import Integral
-from typing import ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -59,15 +59,15 @@ class Mixed(Likelihood):
 
     _parameter_constraints: ClassVar[dict] = {"parts": [list, tuple]}
 
-    def __init__(self, parts):
+    def __init__(self, parts: Sequence[tuple[Any, Any]]) -> None:
         self.parts = parts
 
-    def validated(self):
+    def validated(self) -> Self:
         copy = super().validated()
         copy.parts = [_validated_part(part) for part in copy.parts]
         return copy
 
-    def resolve(self, n_features, feature_names=None):
+    def resolve(self, n_features: int, feature_names: Sequence[str] | None = None) -> Likelihood:
         names = None if feature_names is None else list(feature_names)
         parts = []
         n_parts = np.zeros(n_features, dtype=int)
@@ -87,16 +87,16 @@ class Mixed(Likelihood):
                 )
         return Mixed(parts)
 
-    def n_outputs(self, n_features):
+    def n_outputs(self, n_features: int) -> int:
         return sum(likelihood.n_outputs(len(columns)) for likelihood, columns in self.parts)
 
-    def shiftable(self, n_features):
+    def shiftable(self, n_features: int) -> np.ndarray:
         mask = np.zeros(n_features, dtype=bool)
         for likelihood, columns in self.parts:
             mask[columns] = likelihood.shiftable(len(columns))
         return mask
 
-    def check_data(self, X):
+    def check_data(self, X: np.ndarray) -> None:
         for likelihood, columns in self.parts:
             try:
                 likelihood.check_data(X[:, columns])
@@ -106,7 +106,7 @@ class Mixed(Likelihood):
                     raise cell_error(message, columns[column]) from None
                 raise ValueError(f"In columns {columns} of X: {error}") from error
 
-    def build(self, X, *, allow_missing=False):
+    def build(self, X: np.ndarray, *, allow_missing: bool = False) -> LikelihoodModule:
         return MixedModule(self.parts, X, missing=allow_missing)
 
 

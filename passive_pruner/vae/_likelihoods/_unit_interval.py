@@ -3,6 +3,7 @@
 import math
 from typing import ClassVar
 
+import numpy as np
 import torch
 from torch.distributions import Bernoulli as BernoulliDistribution
 from torch.distributions import Distribution
@@ -50,10 +51,10 @@ class Bernoulli(Likelihood):
     True
     """
 
-    def check_data(self, X):
+    def check_data(self, X: np.ndarray) -> None:
         _check_unit_interval(X, "Bernoulli")
 
-    def build(self, X, *, allow_missing=False):
+    def build(self, X: np.ndarray, *, allow_missing: bool = False) -> LikelihoodModule:
         return BernoulliModule(missing=allow_missing)
 
 
@@ -90,10 +91,10 @@ class ContinuousBernoulli(Likelihood):
     True
     """
 
-    def check_data(self, X):
+    def check_data(self, X: np.ndarray) -> None:
         _check_unit_interval(X, "continuous Bernoulli")
 
-    def build(self, X, *, allow_missing=False):
+    def build(self, X: np.ndarray, *, allow_missing: bool = False) -> LikelihoodModule:
         return _ContinuousBernoulliModule(missing=allow_missing)
 
 
