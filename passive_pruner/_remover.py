@@ -31,6 +31,9 @@ _UNIT_LIKE = 0.5
 # Variances of standardised codes differ by rounding, those of others by more than this share.
 _SAME_VARIANCE = 1e-3
 
+# From fewer rows the variance of codes is too uncertain to tell their units.
+_ROWS_OF_UNITS = 100
+
 # In fewer rows an active code that is roughly normal is hard to tell from draws of the prior, and
 # healthy encoders without passive variables would be warned of.
 _ROWS_TO_TELL = 1000
@@ -257,11 +260,13 @@ class PassiveVariableRemover(
         else:
             X = validate_numeric(self, X, dtype=[np.float64, np.float32], reset=first)
             batch = self._moments_of_batch(X)
+        # Earlier rows have shown the units: later ones that are far from them have drifted.
+        known = not first and self.moments_.n_samples >= _ROWS_OF_UNITS
         self.moments_ = batch if first else self.moments_.merge(batch)
         given = criterion.threshold if self.threshold is None else self.threshold
         self.threshold_, self.criterion_ = float(given), self.criterion
         self.drop_ = tuple(map(str, self.drop))
-        if self.threshold_ > 0:
+        if self.threshold_ > 0 and not known:
             criterion.check_units(self.moments_)
         self.variable_types_ = criterion(self.moments_, self.threshold_)
         self.undetermined_ = self._is_undetermined()

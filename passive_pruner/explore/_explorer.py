@@ -5,8 +5,8 @@ import sys
 import threading
 import webbrowser
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
+from passive_pruner._common._files import write_whole
 from passive_pruner.explore._page import make_page
 from passive_pruner.explore._values import compute_values
 
@@ -145,7 +145,7 @@ class Explorer:
         path : str or path-like
             The file to write.
         """
-        Path(path).write_text(self.page, encoding="utf-8")
+        write_whole(path, self.page)
 
     def wait(self):
         """Serve until :meth:`close` is called or the keyboard interrupts."""
