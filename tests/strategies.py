@@ -1,5 +1,7 @@
 """What the property tests draw: tables, posteriors, containers."""
 
+import itertools
+
 import dask.array as da
 import numpy as np
 import pandas as pd
@@ -29,7 +31,7 @@ def cuts(draw, n):
     """Slices that part `n` rows, in order."""
     inner = draw(st.sets(st.integers(1, n - 1), max_size=5)) if n > 1 else set()
     bounds = [0, *sorted(inner), n]
-    return [slice(a, b) for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+    return [slice(a, b) for a, b in itertools.pairwise(bounds)]
 
 
 #: Ways to hold the same finite numbers of a float32 table; the first is the table itself.
@@ -43,7 +45,7 @@ CONTAINERS = {
     "reversed": lambda X: X[::-1].copy()[::-1],
     "read-only": lambda X: np.frombuffer(X.tobytes(), X.dtype).reshape(X.shape),
     "pandas": lambda X: pd.DataFrame(X),
-    "nullable": lambda X: pd.DataFrame(X).convert_dtypes(convert_integer=False),
+    "nullable": lambda X: pd.DataFrame(X).astype("Float32"),
     "objects": lambda X: X.astype(object),
     "polars": lambda X: pl.DataFrame(X),
     "csr matrix": sparse.csr_matrix,

@@ -166,7 +166,7 @@ def test_names_tell_every_layout(kinds, sampled, add_variance, prefix, rng):
             assert remover.moments_.sampled == sampled
             assert remover.moments_.has_variance == add_variance
         else:
-            with pytest.raises(ValueError, match="variance|draws|sampled"):
+            with pytest.raises(ValueError, match=r"variance|draws|sampled"):
                 remover.fit(table)
 
 

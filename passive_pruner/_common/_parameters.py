@@ -52,6 +52,7 @@ def explain_memory(what: str):
         yield
     except (MemoryError, RuntimeError) as error:
         said = str(error).partition("\n")[0]
-        if not isinstance(error, MemoryError) and "allocate" not in said:
+        of_torch = any(words in said for words in ("allocate", "Storage size"))
+        if not (of_torch or isinstance(error, MemoryError)):
             raise
         raise MemoryError(f"There is no memory for {what} ({said}).") from error
