@@ -50,7 +50,7 @@ def check_image_shape(image_shape, n_features: int) -> tuple[int, ...]:
     """
     given = image_shape
     sizes = tuple(given) if isinstance(given, (list, tuple, np.ndarray)) else ()
-    whole = all(isinstance(n, Integral) and not isinstance(n, bool) and n > 0 for n in sizes)
+    whole = all(isinstance(n, Integral) and not isinstance(n, bool) and int(n) > 0 for n in sizes)
     if len(sizes) not in (2, 3) or not whole:
         raise ValueError(
             f"image_shape must be (height, width) or (height, width, channels), got {given!r}."

@@ -357,12 +357,12 @@ def check_moments(moments: object, name: str = "moments") -> None:
 
 def _check_names(mean: ArrayLike, variance: ArrayLike | None, sampled: bool) -> None:
     """Raise a ValueError where the name of a column contradicts its place."""
-    wrong = [("mean", mean, VARIANCE_SUFFIX, "posterior variances, which come second")]
-    if not sampled:
-        drawn = "draws from the posterior: pass sampled=True, or the means"
-        wrong.append(("mean", mean, SAMPLED_SUFFIX, drawn))
-    wrong.append(("variance", variance, SAMPLED_SUFFIX, "draws from the posterior"))
-    for place, x, suffix, what in wrong:
+    drawn = "draws from the posterior"
+    for place, x, suffix, what in (
+        ("mean", mean, VARIANCE_SUFFIX, "posterior variances, which come second"),
+        ("mean", None if sampled else mean, SAMPLED_SUFFIX, f"{drawn}: pass sampled=True"),
+        ("variance", variance, SAMPLED_SUFFIX, drawn),
+    ):
         for name in map(str, getattr(x, "columns", ())):
             if name.endswith(suffix):
                 raise ValueError(
