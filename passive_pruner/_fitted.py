@@ -322,9 +322,7 @@ class FittedVAE(ComponentsInHTML, ExplainedVariance, Scored, BaseEncoder):
         array(['vaeencoder0', 'vaeencoder2'], dtype=object)
         """
         check_is_fitted(self)
-        if hasattr(keep, "columns"):
-            keep = kept_variables(keep)
-        keep = variable_numbers(keep, self.n_components_)
+        keep = variable_numbers(kept_variables(keep), self.n_components_)
         with plain_torch(grad=False):
             _, weights = self._blueprint().cut(self.weights_, keep)
         pruned = clone(self).set_params(n_components=len(keep))

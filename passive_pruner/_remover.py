@@ -152,28 +152,17 @@ class PassiveVariableRemover(
     judged by "variance" and "kl" too: E[mu^2] + E[s2] is then the square of what each was
     multiplied by. They are taken for such where that sum is above 3 for a variable.
 
-    With `alpha` it is tested for every variable whether its statistic is at least `threshold`, and
-    the procedure of Benjamini and Hochberg [4]_ decides over all variables. Under "variance" all
-    conditions of passive have to be shown; with ``drop=("passive", "mixed")`` it has to be shown
-    that E[s2] > threshold, so that no active variable is removed. Under "entropy" it is tested
-    whether the variance, which is never below the entropy power, is at least `threshold`. What is
-    assumed, and :doc:`measured </error_control>`:
-
-    - Rows are independent. Those of a time series are worth fewer.
-    - A variable may be active in few rows only, of which a sample holds too few or none. So the
-      tests expect all that a statistic would have to have to come from such rows: with codes that
-      are N(0, 1) under "active_units" and "entropy", with a normal variance as large as the
-      largest of all variables under "explained_variance", with s2 = 0 under "variance", and under
-      "kl" with 2 nats or the largest mean divergence of all variables. Where the rows at hand
-      have heavier tails, these are taken instead. For few rows this is an approximation on
-      the safe side, for many the central limit theorem. It fails where rows that are not in
-      the sample have much larger codes, as with tails of infinite fourth moment.
-    - Tests of different variables are independent or positively dependent (PRDS) [5]_, as the
-      variances of correlated normal codes are. For any dependence divide `alpha` by
-      1 + 1/2 + ... + 1/n_components.
-
-    Nothing is shown below 8 rows, and little where `threshold` times the number of rows is below 5.
-    Draws and short tables show less than mean codes and long ones.
+    With `alpha` the hypothesis that its statistic is at least `threshold` is tested for every
+    variable, and the procedure of Benjamini and Hochberg [4]_ decides over all. "variance" tests
+    all conditions of passive, and with ``drop=("passive", "mixed")`` whether E[s2] <= threshold;
+    "entropy" the variance, which no entropy power exceeds. The tests assume independent rows, and
+    that tests of different variables are independent or positively dependent (PRDS) [5]_; for
+    any dependence divide `alpha` by 1 + 1/2 + ... + 1/n_components. A variable may be active in
+    few rows of which a sample holds too few or none: such rows are expected to have codes N(0, 1)
+    under "active_units" and "entropy", s2 = 0 under "variance", the normal codes of the largest
+    variable under "explained_variance", under "kl" 2 nats or the largest mean of all variables,
+    and heavier tails where the rows at hand have them. Tails of infinite fourth moment are beyond
+    it. Nothing is shown below 8 rows, and little where `threshold` times their number is below 5.
 
     Pruning does not always help. A passive mean is small, not empty, and a model that rescales
     its inputs can still read it [3]_: compare with ``threshold=0``.

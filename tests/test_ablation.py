@@ -260,6 +260,9 @@ def test_a_table_says_what_is_kept(fitted_encoder, cancer):
         pruned = fitted_encoder.pruned(given)
         assert_array_equal(pruned.variable_numbers_, shown)
         assert_array_equal(pruned.transform(X), expected.transform(X))
+    by_gain = table.sort_values("gain")  # a mask of which is one of variables, not of places
+    pruned = fitted_encoder.pruned(by_gain["q_value"] <= 0.05)
+    assert_array_equal(pruned.variable_numbers_, shown)
     # What is cut gained nothing: at 0 instead of the prior the model is no worse.
     assert pruned.score(X) > fitted_encoder.score(X) - 0.1
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import render, small_encoder
-from scipy.stats import chi2, false_discovery_control, poisson
+from scipy.stats import norm, poisson
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
@@ -17,7 +17,6 @@ from passive_pruner import PassiveVariableRemover, prune_pipeline
 from passive_pruner.datasets import make_posterior
 from passive_pruner.explore._values import compute_values
 from passive_pruner.regime import CRITERIA, LatentMoments
-from passive_pruner.regime._error_control import adjusted
 
 TYPES = ["active", "passive", "mixed", "active", "passive", "rare"]
 
@@ -37,13 +36,6 @@ def posterior():
 @pytest.fixture(scope="module")
 def few():
     return make_posterior(TYPES, 30, random_state=0)[0]
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_q_values_are_those_of_scipy(seed):
-    p_values = np.random.default_rng(seed).uniform(size=50) ** 3
-    p_values[[3, 7]] = p_values[5]
-    np.testing.assert_allclose(adjusted(p_values), false_discovery_control(p_values), rtol=1e-12)
 
 
 @pytest.mark.parametrize("criterion", CRITERIA)
@@ -82,12 +74,12 @@ def null_share(p_values, level):
     return (p_values <= level).mean()
 
 
-@pytest.mark.parametrize("n_samples", [60, 100, 300, 1000])
+@pytest.mark.parametrize("n_samples", [60, 100, 1000])
 @pytest.mark.parametrize("kind", ["rare", "rare and passive", "normal", "t5"])
 def test_no_p_value_is_too_small_at_the_threshold(n_samples, kind):
     """With Var(mu) at the threshold P(p <= level) <= level, however few rows it comes from."""
     rng = np.random.default_rng(n_samples)
-    shape, threshold, n_columns = (n_samples, 400), 0.1, 400
+    shape, threshold, n_columns = (n_samples, 200), 0.1, 200
     p_values = []
     for _ in range(8):
         z = rng.standard_normal(shape)
@@ -135,12 +127,12 @@ def test_rows_that_a_sample_does_not_hold_are_thought_of(seed):
 def test_p_values_of_large_samples_are_those_of_the_worst_normal_limit(seed):
     """Far more rows than the worst case needs: the type III sum is a normal one."""
     rng = np.random.default_rng(seed)
-    n_samples, threshold = 400_000, 0.1
-    codes = rng.standard_normal((n_samples, 8)) * np.sqrt(0.0995)
+    n_samples, threshold = 100_000, 0.1
+    codes = rng.standard_normal((n_samples, 4)) * np.sqrt(0.099)
     moments = LatentMoments.from_batch(codes)
     found = CRITERIA["active_units"].p_values(moments, threshold, ("passive",))
     z = (moments.variance_of_mean - threshold) / np.sqrt(3 * threshold / n_samples)
-    np.testing.assert_allclose(found, chi2.sf(z**2, 1) / 2, rtol=0.05, atol=0.005)
+    np.testing.assert_allclose(found, norm.cdf(z), atol=0.005)
 
 
 def test_types_that_are_dropped_say_what_is_tested(posterior):

@@ -83,7 +83,8 @@ def test_errors_name_what_the_rule_cannot_see(grid, scores, message):
 
 @pytest.mark.parametrize("criterion", CRITERIA)
 @pytest.mark.parametrize("seed", range(3))
-def test_a_larger_threshold_never_keeps_more(criterion, seed):
+@pytest.mark.parametrize("alpha", [None, 0.05])
+def test_a_larger_threshold_never_keeps_more(criterion, seed, alpha):
     """Which is what the rule takes for granted when it takes the largest for the fewest."""
     (mean, variance), _ = make_posterior(TYPES, 300, random_state=seed)
     rng = np.random.default_rng(seed)
@@ -91,7 +92,11 @@ def test_a_larger_threshold_never_keeps_more(criterion, seed):
         mean = mean * rng.lognormal(0, 3, len(TYPES)).astype(np.float32)
     moments = LatentMoments.from_batch(mean, variance, entropy=True)
     counts = [
-        is_kept(CRITERIA[criterion](moments, threshold), threshold, ("passive",)).sum()
+        is_kept(
+            CRITERIA[criterion](moments, threshold, alpha=alpha, drop=("passive",)),
+            threshold,
+            ("passive",),
+        ).sum()
         for threshold in np.append(0, np.geomspace(1e-5, 3, 60))
     ]
     assert counts[0] == len(TYPES)

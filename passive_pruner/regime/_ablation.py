@@ -138,24 +138,36 @@ def ablate(encoder, X) -> pd.DataFrame:
     )
 
 
-def kept_variables(ablation: pd.DataFrame) -> np.ndarray:
-    """Numbers of the variables that a table of :func:`ablate` shows to gain anything.
+def kept_variables(keep):
+    """Turn tables by variable into numbers of variables, whatever the order of their rows.
 
     Parameters
     ----------
-    ablation : DataFrame
-        Some or all rows of such a table, in any order.
+    keep : DataFrame, Series or object
+        Some or all rows of a table of :func:`ablate`, a mask that was computed from one, such as
+        ``table["gain"] > 0``, or anything else.
 
     Returns
     -------
-    numbers : ndarray of int
-        In ascending order.
+    numbers : ndarray of int, or `keep`
+        Of a table those of the variables that are shown to gain anything, of a mask those where it
+        is True, in ascending order. Anything else is returned as it is.
 
     Raises
     ------
     ValueError
         If it is another table, or no variable is shown to gain anything.
     """
+    if hasattr(keep, "columns"):
+        return _shown_to_gain(keep)
+    index = getattr(keep, "index", None)
+    is_numbered = getattr(index, "name", None) == "variable" and index.dtype.kind == "i"
+    if is_numbered and keep.dtype == bool:
+        return np.sort(index[keep.to_numpy()].to_numpy())
+    return keep
+
+
+def _shown_to_gain(ablation):
     if "q_value" not in ablation.columns:
         raise ValueError(
             "As a table of variables to keep pass what passive_pruner.regime.ablate returns, with "

@@ -7,7 +7,7 @@ from numbers import Real
 
 import numpy as np
 
-from passive_pruner.regime._error_control import adjusted, can_tell
+from passive_pruner.regime._error_control import can_tell
 from passive_pruner.regime._moments import LatentMoments, check_moments
 from passive_pruner.regime._units import in_prior_units, is_beyond_prior, looks_whitened
 
@@ -235,7 +235,10 @@ class Criterion:
             )
         if threshold == 0 or not can_tell(moments):
             return np.ones(moments.n_components)
-        return adjusted(self.p_values(self.read(moments), threshold, tuple(drop)))
+        from scipy.stats import false_discovery_control  # takes as long to import as all else here
+
+        p_values = self.p_values(self.read(moments), threshold, tuple(drop))
+        return false_discovery_control(p_values)
 
     def _values(self, moments, threshold):
         """Return the statistics that the rule reads, after all checks."""

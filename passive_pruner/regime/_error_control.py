@@ -19,20 +19,6 @@ from passive_pruner.regime._standard_errors import MIN_ROWS, standard_errors
 _ACTIVE_KL = 2.0
 
 
-def adjusted(p_values: np.ndarray) -> np.ndarray:
-    """Smallest level of Benjamini and Hochberg's procedure at which each hypothesis is rejected.
-
-    Y. Benjamini and Y. Hochberg, "Controlling the False Discovery Rate: A Practical and Powerful
-    Approach to Multiple Testing", Journal of the Royal Statistical Society B 57, 1995.
-    """
-    n = len(p_values)
-    order = np.argsort(p_values, kind="stable")
-    scaled = p_values[order] * n / np.arange(1, n + 1)
-    q_values = np.empty(n)
-    q_values[order] = np.minimum(np.minimum.accumulate(scaled[::-1])[::-1], 1)
-    return q_values
-
-
 # Tests take the moments in the units of the rule, the threshold and the types that would be
 # dropped, and return a p-value per variable.
 
