@@ -14,6 +14,8 @@ from passive_pruner.metrics._validation import check_codes, check_factors
 # Images that are drawn and encoded at a time: enough to amortise a call of the encoder, few enough
 # to fit in memory (200 MB for 64 x 64 images of 3 float32 channels).
 _CHUNK = 4096
+# Most images of one batch, which are in memory together.
+_MOST_IMAGES = 32_768
 
 
 class FactorDataset(Protocol):
@@ -143,7 +145,7 @@ def factor_vae_score(
     1.0
     """
     _check_parts(encode, dataset)
-    check_number(batch_size, "batch_size", Integral, min_val=2, max_val=_CHUNK)
+    check_number(batch_size, "batch_size", Integral, min_val=2, max_val=_MOST_IMAGES)
     check_number(n_train, "n_train", Integral, min_val=1)
     check_number(n_test, "n_test", Integral, min_val=1)
     check_number(n_variance, "n_variance", Integral, min_val=2)
@@ -246,7 +248,7 @@ def beta_vae_score(
     1.0
     """
     _check_parts(encode, dataset)
-    check_number(batch_size, "batch_size", Integral, min_val=1, max_val=_CHUNK)
+    check_number(batch_size, "batch_size", Integral, min_val=1, max_val=_MOST_IMAGES)
     check_number(n_train, "n_train", Integral, min_val=2)
     check_number(n_test, "n_test", Integral, min_val=1)
     rng = local_random_state(random_state)
