@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from sklearn.base import clone
-from sklearn.utils import check_scalar
 from sklearn.utils.validation import check_array, check_is_fitted
 from torch import nn
 
 from passive_pruner._common._base import BaseEncoder
 from passive_pruner._common._documentation import ComponentsInHTML
 from passive_pruner._common._draws import row_keys
+from passive_pruner._common._parameters import check_number, explain_memory
 from passive_pruner._common._rows import CHUNK_ROWS, Rows, are_finite, byte_divisor, flat_images
 from passive_pruner._common._state import pack_fitted, unpack_fitted, weights_checksum
 from passive_pruner._common._typing import MatrixLike
@@ -279,12 +279,13 @@ class FittedVAE(ComponentsInHTML, ExplainedVariance, Scored, BaseEncoder):
             Float64 where `origin_` is not 0.
         """
         check_is_fitted(self)
-        check_scalar(n_samples, "n_samples", Integral, min_val=1)
+        check_number(n_samples, "n_samples", Integral, min_val=1)
         seed = seed_from(self.random_state)
-        Z = np.random.default_rng(seed).standard_normal(
-            (n_samples, self.n_components_), dtype=np.float32
-        )
-        return self._decode(Z, self._network().sample, seed)
+        with explain_memory(f"{n_samples} rows of {self.n_features_in_} columns. Draw fewer"):
+            Z = np.random.default_rng(seed).standard_normal(
+                (n_samples, self.n_components_), dtype=np.float32
+            )
+            return self._decode(Z, self._network().sample, seed)
 
     def pruned(self, keep: MatrixLike) -> Self:
         """Cut latent variables out of the fitted network.
@@ -397,13 +398,13 @@ class FittedVAE(ComponentsInHTML, ExplainedVariance, Scored, BaseEncoder):
         NotFittedError
             If the encoder is not fitted: its fit decides names and shapes, one step is enough.
         ValueError
-            If names or shapes differ from those of `weights_`, if a value is not finite, or if
-            the file holds other values than were saved.
-        safetensors.SafetensorError
-            If the file is no complete safetensors file.
+            If the file is no complete safetensors file, if names or shapes differ from those of
+            `weights_`, if a value is not finite, or if it holds other values than were saved.
         """
         check_is_fitted(self)
-        weights, beside = read_weights(path, self.weights_, self._BESIDE_WEIGHTS)
+        sizes = dict.fromkeys(self._BESIDE_WEIGHTS, self.n_components_)
+        sizes["origin_"] = self.n_features_in_
+        weights, beside = read_weights(path, self.weights_, sizes)
         self._forget_explained()
         vars(self).update(weights_=weights, **beside)
         self._freeze()

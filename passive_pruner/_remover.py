@@ -319,12 +319,14 @@ class PassiveVariableRemover(
         else:
             X = validate_numeric(self, X, dtype=[np.float64, np.float32], reset=first)
             batch = self._moments_of_batch(X)
+        # Earlier rows have shown the units: later ones that are far from them have drifted.
+        known = not first and self.moments_.n_samples >= _ROWS_TO_TELL
         self.moments_ = batch if first else self.moments_.merge(batch)
         given = criterion.threshold if self.threshold is None else self.threshold
         self.threshold_, self.criterion_ = float(given), self.criterion
         self.drop_ = tuple(map(str, self.drop))
         self.alpha_ = None if self.alpha is None else float(self.alpha)
-        if self.threshold_ > 0:
+        if self.threshold_ > 0 and not known:
             criterion.check_units(self.moments_)
         self.variable_types_ = criterion(
             self.moments_, self.threshold_, alpha=self.alpha_, drop=self.drop_

@@ -217,7 +217,7 @@ def open_model(encode, device: str, *, or_cpu: bool):
 
 
 class PlainFunction:
-    """A function of the user, from a float32 array."""
+    """A function of the user, from a float32 array. Its own errors are those of the user."""
 
     def __init__(self, function: Callable):
         self._function = function
@@ -225,7 +225,16 @@ class PlainFunction:
     @contextmanager
     def running(self, outputs) -> Iterator[Callable]:
         """Give the function for the block."""
-        yield self._function
+        yield self._run
+
+    def _run(self, batch):
+        try:
+            return self._function(batch)
+        except (IndexError, RuntimeError, TypeError, ValueError) as error:
+            hint = ""
+            if "torch" in sys.modules:
+                hint = " A torch module that it runs must be in evaluation mode, module.eval()."
+            raise ModelError(_misfit(batch, error) + hint) from error
 
 
 class TorchModel:

@@ -38,6 +38,9 @@ COMPARED_ROWS = 256
 LOOKS = 4
 # How often training from there goes on at a fifth of the rate before it ends.
 N_DECAYS = 2
+# A column of a Gaussian likelihood whose largest and smallest values differ by less or by more has
+# no variance in float32.
+LEAST_SPAN, MOST_SPAN = 1e-17, 1e19
 # Mean distance of a column from its location, in standard deviations, at which something is wrong.
 FAR = 10.0
 
@@ -127,12 +130,30 @@ class TrainedVAE(FittedVAE):
             names = getattr(self, "feature_names_in_", None)
             self.likelihood_ = self._new_likelihood().resolve(self.n_features_in_, names)
             self._check_start()
+            self._refuse_units(table)
             table = self._centred(table)
         for chunk, rows in table.chunks():
             if (np.abs(rows) > LARGEST_VALUE).any():
                 self._raise_not_finite(rows, chunk.start)
             self.likelihood_.check_data(rows)
         return table.as_float32()
+
+    def _refuse_units(self, table):
+        """Name a column whose squares are no numbers of float32, and so has no variance there."""
+        span = table.spans()
+        # Values beyond float32 have an error of their own.
+        with np.errstate(invalid="ignore"):
+            is_wrong = ((span > 0) & (span < LEAST_SPAN)) | (span > MOST_SPAN)
+            is_wrong &= self.likelihood_.shiftable(self.n_features_in_) & (span < LARGEST_VALUE)
+        if is_wrong.any():
+            j = int(np.argmax(is_wrong))
+            (name,) = self._column_names([j])
+            raise ValueError(
+                f"The values of column {name!r} lie within {span[j]:.3g} of each other: float32 "
+                f"cannot hold their squares. Change the units of the column, so that this is "
+                f"between {LEAST_SPAN:g} and {MOST_SPAN:g}, or scale it by "
+                "sklearn.preprocessing.StandardScaler."
+            )
 
     def _centred(self, table):
         """Learn `origin_` where float32 would not tell the values of a column apart."""

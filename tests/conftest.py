@@ -3,6 +3,7 @@
 import pandas as pd
 import pytest
 import torch
+from hypothesis import HealthCheck, Phase, settings
 from sklearn.datasets import load_breast_cancer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
@@ -10,6 +11,19 @@ from sklearn.preprocessing import StandardScaler
 
 from passive_pruner import PassiveVariableRemover, VAEEncoder
 from passive_pruner.vae import MLP
+
+# Property tests: few examples, the same in every run; and as many as one has the patience for, by
+# python -m pytest tests/test_properties_*.py --hypothesis-profile=long
+_COMMON = {
+    "deadline": None,
+    "database": None,
+    "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large],
+}
+settings.register_profile(
+    "suite", max_examples=10, derandomize=True, phases=[Phase.generate], **_COMMON
+)
+settings.register_profile("long", max_examples=1000, print_blob=True, **_COMMON)
+settings.load_profile("suite")
 
 # The networks of the tests are so small that a second thread costs more than it computes.
 torch.set_num_threads(1)

@@ -20,7 +20,6 @@ import skops.io
 import torch
 from conftest import small_encoder
 from numpy.testing import assert_array_equal
-from safetensors import SafetensorError
 from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_digits
 from sklearn.exceptions import InconsistentVersionWarning, NotFittedError
@@ -336,14 +335,14 @@ def test_damaged_weights_and_other_files_are_refused(pipelines, tmp_path):
     encoder.save_weights(path)
     content = bytearray(path.read_bytes())
     path.write_bytes(content[:-10])
-    with pytest.raises(SafetensorError):
+    with pytest.raises(ValueError, match="is no complete safetensors file"):
         encoder.load_weights(path)
     content[-10] ^= 1
     path.write_bytes(content)
     with pytest.raises(ValueError, match="checksum differs"):
         encoder.load_weights(path)
     path.write_bytes(pickle.dumps(encoder))
-    with pytest.raises(SafetensorError):
+    with pytest.raises(ValueError, match="is no complete safetensors file"):
         encoder.load_weights(path)
 
 

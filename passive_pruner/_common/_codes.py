@@ -10,8 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-SAMPLED_SUFFIX = "_sampled"
-VARIANCE_SUFFIX = "_variance"
+from passive_pruner.regime._moments import SAMPLED_SUFFIX, VARIANCE_SUFFIX
 
 
 class Posterior(NamedTuple):

@@ -5,7 +5,7 @@ import uuid
 from contextlib import suppress
 
 
-def write_whole(path, content: bytes) -> None:
+def write_whole(path, content: str | bytes) -> None:
     """Write a file that appears under its name only when it is complete and on the disk.
 
     What was there stays until then, and stays if the disk is full. The new file has the mode that
@@ -15,10 +15,16 @@ def write_whole(path, content: bytes) -> None:
     ----------
     path : str or path-like
         The file; where it is a link, the file that the link points to.
-    content : bytes
-        All of it.
+    content : str or bytes
+        All of it; text is written as UTF-8.
+
+    Raises
+    ------
+    OSError
+        Naming `path`, if it cannot be written. Nothing else is left behind.
     """
-    path = os.path.realpath(path)
+    given, path = os.fspath(path), os.path.realpath(path)
+    content = content.encode() if isinstance(content, str) else content
     folder, name = os.path.split(path)
     aside = os.path.join(folder, f".{name}.{uuid.uuid4().hex}.tmp")
     try:
@@ -28,9 +34,11 @@ def write_whole(path, content: bytes) -> None:
             with open(aside, "xb") as file:
                 _write(file, content)
         os.replace(aside, path)
-    except BaseException:
-        with suppress(FileNotFoundError):
+    except BaseException as error:
+        with suppress(OSError):
             os.unlink(aside)
+        if isinstance(error, OSError):
+            raise OSError(error.errno, error.strerror, given) from error
         raise
 
 

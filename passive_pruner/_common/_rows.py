@@ -111,6 +111,15 @@ class Rows:
         is_lost = (deviation > 0) & (largest * 2.0**-24 > 1e-3 * deviation)
         return is_lost, mean
 
+    def spans(self) -> np.ndarray:
+        """Largest minus smallest value of every column, float64; NaN where all are missing."""
+        if self._is_sparse:
+            high, low = (m.toarray().ravel() for m in (self._X.max(axis=0), self._X.min(axis=0)))
+        else:
+            high, low = np.fmax.reduce(self._X, axis=0), np.fmin.reduce(self._X, axis=0)
+        with np.errstate(over="ignore", invalid="ignore"):
+            return high.astype(np.float64) - low.astype(np.float64)
+
     def draw(self, n: int, rng: np.random.Generator) -> "Rows":
         """Return `n` rows that are drawn at random and stand for the table, in their order.
 

@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.exceptions import InconsistentVersionWarning
 
 import passive_pruner
+from passive_pruner._common._parameters import refuse_booleans
 
 _VERSION = "_passive_pruner_version"
 _CHECKSUM = "_weights_checksum"
@@ -20,6 +21,10 @@ class VersionedState:
     A state of another version is taken over with scikit-learn's `InconsistentVersionWarning`.
     Constructor parameters that it lacks get their default.
     """
+
+    def _validate_params(self):
+        super()._validate_params()
+        refuse_booleans(self)
 
     def __getstate__(self):
         return {**super().__getstate__(), _VERSION: passive_pruner.__version__}

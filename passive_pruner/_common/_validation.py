@@ -55,7 +55,8 @@ def validate_numeric(estimator, X, **kwargs):
         said = str(error)
         if "contains NaN" in said or "contains infinity" in said:
             raise ValueError(_not_finite(estimator, X, said, kwargs)) from error
-        is_of_cells = not isinstance(error, ValueError) or said.startswith("could not convert")
+        of_cells = ("could not convert", "setting an array element")
+        is_of_cells = not isinstance(error, ValueError) or said.startswith(of_cells)
         if isinstance(X, np.ndarray) or issparse(X) or hasattr(X, "dtypes") or not is_of_cells:
             raise
         cells = _objects(X)  # of another container

@@ -31,7 +31,7 @@ def write_weights(weights, path, beside):
     write_whole(path, _safetensors().numpy.save(weights, metadata=metadata))
 
 
-def read_weights(path, like, names):
+def read_weights(path, like, sizes):
     """Read a safetensors file whose names and shapes must be those of `like`.
 
     Parameters
@@ -40,8 +40,8 @@ def read_weights(path, like, names):
         The file.
     like : dict of str to ndarray
         Weights of the network that the file is for.
-    names : iterable of str
-        Names of the vectors to look for beside them.
+    sizes : dict of str to int
+        Lengths of the vectors to look for beside them, by name.
 
     Returns
     -------
@@ -53,15 +53,23 @@ def read_weights(path, like, names):
     Raises
     ------
     ValueError
-        If names, shapes or kinds of numbers differ from those of `like`, if a value is not finite,
-        or if the file holds other values than were saved.
+        If it is no safetensors file, if names, shapes or kinds of numbers differ from those of
+        `like`, if a value is not finite, or if the file holds other values than were saved.
     """
-    with _safetensors().safe_open(path, framework="pt") as file:
-        metadata = file.metadata() or {}
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    safetensors = _safetensors()
+    open(path, "rb").close()  # a missing file and a folder have errors of their own
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except safetensors.SafetensorError as error:
+        raise ValueError(
+            f"{path} is no complete safetensors file ({error}). Write it with "
+            "VAEEncoder.save_weights, or take another copy."
+        ) from error
     _check_fit(path, tensors, like)
     if (checksum := metadata.get("passive_pruner_checksum")) is not None:
-        if not (checksum.isascii() and checksum.isdigit()):
+        if not (checksum.isascii() and checksum.isdigit() and len(checksum) <= 10):
             raise ValueError(
                 f"{path}: the metadata 'passive_pruner_checksum' must be a number, got "
                 f"{checksum!r}. The file was damaged or edited; take another copy, or save the "
@@ -75,8 +83,26 @@ def read_weights(path, like, names):
         weights[name] = tensor.numpy().astype(value.dtype)
         if not np.isfinite(weights[name]).all():
             raise ValueError(f"{path}: {name} has values that are not finite in {value.dtype}.")
-    texts = {name: metadata[_key(name)] for name in names if _key(name) in metadata}
-    return weights, {n: np.array(json.loads(t), dtype=np.float64) for n, t in texts.items()}
+    beside = {
+        name: _vector(path, _key(name), metadata[_key(name)], size)
+        for name, size in sizes.items()
+        if _key(name) in metadata
+    }
+    return weights, beside
+
+
+def _vector(path, key, text, size):
+    """Read a vector of finite numbers from the metadata."""
+    try:
+        vector = np.array(json.loads(text), dtype=np.float64)
+    except (RecursionError, TypeError, ValueError):
+        vector = np.empty(0)
+    if vector.shape != (size,) or not np.isfinite(vector).all():
+        raise ValueError(
+            f"{path}: the metadata {key!r} must be {size} finite numbers, got {text[:60]!r}. The "
+            "file was damaged or edited; take another copy, or save the encoder again."
+        )
+    return vector
 
 
 def _key(name):

@@ -1,6 +1,7 @@
 """The file of the dSprites data set, behind the same face as the sprites that are drawn here."""
 
 from os import PathLike
+from zipfile import is_zipfile
 
 import numpy as np
 from numpy.lib.npyio import NpzFile
@@ -86,6 +87,9 @@ def _read(path):
     """Return the arrays latents_classes and imgs of an .npz file."""
     with open(path, "rb") as stream:
         try:
+            if not is_zipfile(stream):
+                raise ValueError("it is no .npz archive")
+            stream.seek(0)
             file = np.load(stream, allow_pickle=False)
             if not isinstance(file, NpzFile):
                 raise ValueError("it is a single array")

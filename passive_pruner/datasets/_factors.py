@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.utils import check_array, check_scalar
+from sklearn.utils import check_array
 
+from passive_pruner._common._parameters import check_number
 from passive_pruner._common._validation import local_random_state
 
 
@@ -187,7 +188,7 @@ class FactorImages:
         TypeError, ValueError
             If `n` is not an integer, or is negative.
         """
-        check_scalar(n, "n", Integral, min_val=0)
+        check_number(n, "n", Integral, min_val=0)
         rng = local_random_state(random_state)
         return rng.randint(self.factor_sizes, size=(n, len(self.factors)), dtype=np.int64)
 

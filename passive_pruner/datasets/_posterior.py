@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.utils import check_scalar
 
 from passive_pruner._common._codes import Posterior
+from passive_pruner._common._parameters import check_number
 from passive_pruner._common._validation import local_random_state
 
 # Type of a variable -> share of the rows in which it is active.
@@ -80,8 +80,8 @@ def make_posterior(
             f"types must be a non-empty list of {', '.join(map(repr, _ACTIVE_SHARE))}, "
             f"got {types!r}."
         )
-    check_scalar(n_samples, "n_samples", Integral, min_val=1)
-    check_scalar(correlation, "correlation", Real, min_val=0, max_val=1)
+    check_number(n_samples, "n_samples", Integral, min_val=1)
+    check_number(correlation, "correlation", Real, min_val=0, max_val=1)
     if np.isnan(correlation):  # which is not outside of any bounds
         raise ValueError("correlation == nan, must be from 0 to 1.")
     rng = local_random_state(random_state)

@@ -5,8 +5,8 @@ from math import pi, prod
 from numbers import Integral
 
 import numpy as np
-from sklearn.utils import check_scalar
 
+from passive_pruner._common._parameters import check_number
 from passive_pruner._common._validation import local_random_state
 from passive_pruner.datasets._factors import FactorImages
 
@@ -100,14 +100,14 @@ def make_sprites(
     >>> hearts
     <10240 images of shape (32, 32, 3); factors orientation: 40, position_x: 16, position_y: 16>
     """
-    check_scalar(image_size, "image_size", Integral, min_val=16)
+    check_number(image_size, "image_size", Integral, min_val=16)
     if image_size % 4:
         raise ValueError(f"image_size must be divisible by 4, got {image_size!r}.")
     if n_positions is None:
         n_positions = image_size // 2
-    check_scalar(n_scales, "n_scales", Integral, min_val=1)
-    check_scalar(n_orientations, "n_orientations", Integral, min_val=1)
-    check_scalar(n_positions, "n_positions", Integral, min_val=1, max_val=image_size // 2 + 1)
+    check_number(n_scales, "n_scales", Integral, min_val=1)
+    check_number(n_orientations, "n_orientations", Integral, min_val=1)
+    check_number(n_positions, "n_positions", Integral, min_val=1, max_val=image_size // 2 + 1)
     is_list = isinstance(shapes, (Sequence, np.ndarray)) and not isinstance(shapes, str)
     names = [str(shape) for shape in shapes] if is_list else []
     if not names or not _INSIDE.keys() >= set(names) or len(set(names)) < len(names):

@@ -10,6 +10,7 @@ import webbrowser
 import zipfile
 from pathlib import Path
 
+from passive_pruner._common._files import write_whole
 from passive_pruner.explore._explorer import HOST, Explorer
 from passive_pruner.explore._page import make_page
 from passive_pruner.explore._values import compute_values
@@ -39,7 +40,7 @@ def main(arguments=None):
             )
         page = make_page(values)
         if options.save is not None:
-            options.save.write_text(page, encoding="utf-8")
+            write_whole(options.save, page)
             print(f"Wrote {options.save}")
             return 0
         explorer = Explorer(page, port=options.port)

@@ -7,11 +7,11 @@ import threading
 import webbrowser
 from collections.abc import Callable, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
 from numpy.typing import ArrayLike
 
+from passive_pruner._common._files import write_whole
 from passive_pruner._common._typing import MatrixLike
 from passive_pruner.explore._page import make_page
 from passive_pruner.explore._values import compute_values
@@ -151,7 +151,7 @@ class Explorer:
         path : str or path-like
             The file to write.
         """
-        Path(path).write_text(self.page, encoding="utf-8")
+        write_whole(path, self.page)
 
     def wait(self) -> None:
         """Serve until :meth:`close` is called or the keyboard interrupts."""

@@ -225,16 +225,6 @@ def _traversal(encoder, n_components, image_shape, feature_names):
     result = {"steps": _TRAVERSAL, "largest_change": change.max(axis=1)}
     shape = image_shape_of(encoder, image_shape)
     if shape is not None:
-        if len(shape) not in (2, 3) or min(shape) < 1:
-            raise ValueError(
-                "image_shape must be (height, width) or (height, width, channels), got "
-                f"{tuple(shape)}."
-            )
-        if np.prod(shape) != decoded.shape[2]:
-            raise ValueError(
-                f"image_shape={tuple(shape)} has {np.prod(shape)} values, but the encoder decodes "
-                f"rows of {decoded.shape[2]}."
-            )
         low, high = decoded.min(), decoded.max()
         pixels = np.rint(255 * (decoded - low) / (high - low or 1)).astype(np.uint8)
         return {**result, "shape": shape, "pixels": b64encode(pixels.tobytes()).decode()}

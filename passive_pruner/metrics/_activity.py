@@ -5,8 +5,8 @@ from numbers import Real
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import entropy
-from sklearn.utils import check_scalar
 
+from passive_pruner._common._parameters import check_number
 from passive_pruner.metrics._validation import check_codes
 from passive_pruner.regime._entropy import column_entropy
 
@@ -48,7 +48,7 @@ def active_units(mean_codes: ArrayLike, threshold: float = 0.01) -> int:
     >>> active_units(rng.normal(scale=[1.0, 0.5, 0.01], size=(1000, 3)))
     2
     """
-    check_scalar(threshold, "threshold", Real, min_val=0)
+    check_number(threshold, "threshold", Real, min_val=0)
     mean_codes = check_codes(mean_codes, "mean_codes", means_only=True)
     with np.errstate(over="ignore"):
         return int(np.count_nonzero(_shifted(mean_codes).var(axis=0) > threshold))

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import entropy
 from sklearn.metrics import mutual_info_score
-from sklearn.utils import check_scalar
 
+from passive_pruner._common._parameters import check_number
 from passive_pruner.metrics._validation import check_codes, check_factors, check_varying
 
 # Small tables may be cut finer than their rows, as in the literature.
@@ -203,7 +203,7 @@ def _discretize(codes: np.ndarray, n_bins: int) -> np.ndarray:
     bins : ndarray of shape (n_components, n_samples), intp
         Numbers from 0 to ``n_bins - 1``. Rows are codes, so that each is contiguous in memory.
     """
-    check_scalar(n_bins, "n_bins", Integral, min_val=2)
+    check_number(n_bins, "n_bins", Integral, min_val=2)
     # More bins than rows are empty, but have to be counted: n_bins^2 pairs.
     if n_bins > max(_MOST_BINS, len(codes)) or n_bins**2 > _MOST_PAIRS:
         raise ValueError(

@@ -6,14 +6,16 @@ from typing import Protocol
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
-from sklearn.utils import check_scalar
 
+from passive_pruner._common._parameters import check_number
 from passive_pruner._common._validation import local_random_state
 from passive_pruner.metrics._validation import check_codes, check_factors
 
 # Images that are drawn and encoded at a time: enough to amortise a call of the encoder, few enough
 # to fit in memory (200 MB for 64 x 64 images of 3 float32 channels).
 _CHUNK = 4096
+# Most images of one batch, which are in memory together.
+_MOST_IMAGES = 32_768
 
 
 class FactorDataset(Protocol):
@@ -142,11 +144,12 @@ def factor_vae_score(
     >>> factor_vae_score(lambda images: images, Grid(), n_train=100, n_test=100, random_state=0)
     1.0
     """
-    check_scalar(batch_size, "batch_size", Integral, min_val=2)
-    check_scalar(n_train, "n_train", Integral, min_val=1)
-    check_scalar(n_test, "n_test", Integral, min_val=1)
-    check_scalar(n_variance, "n_variance", Integral, min_val=2)
-    check_scalar(std_threshold, "std_threshold", Real, min_val=0)
+    _check_parts(encode, dataset)
+    check_number(batch_size, "batch_size", Integral, min_val=2, max_val=_MOST_IMAGES)
+    check_number(n_train, "n_train", Integral, min_val=1)
+    check_number(n_test, "n_test", Integral, min_val=1)
+    check_number(n_variance, "n_variance", Integral, min_val=2)
+    check_number(std_threshold, "std_threshold", Real, min_val=0)
     rng = local_random_state(random_state)
 
     draws = [
@@ -244,9 +247,10 @@ def beta_vae_score(
     >>> beta_vae_score(lambda images: images, Grid(), n_train=100, n_test=100, random_state=0)
     1.0
     """
-    check_scalar(batch_size, "batch_size", Integral, min_val=1)
-    check_scalar(n_train, "n_train", Integral, min_val=2)
-    check_scalar(n_test, "n_test", Integral, min_val=1)
+    _check_parts(encode, dataset)
+    check_number(batch_size, "batch_size", Integral, min_val=1, max_val=_MOST_IMAGES)
+    check_number(n_train, "n_train", Integral, min_val=2)
+    check_number(n_test, "n_test", Integral, min_val=1)
     rng = local_random_state(random_state)
 
     def draw(n_points: int) -> tuple[np.ndarray, np.ndarray]:
@@ -265,6 +269,21 @@ def beta_vae_score(
 
     classifier = LogisticRegression(max_iter=1000).fit(*draw(n_train))
     return float(classifier.score(*draw(n_test)))
+
+
+def _check_parts(encode, dataset) -> None:
+    """Raise a TypeError that names what is no function and no data set."""
+    if not callable(encode):
+        raise TypeError(
+            f"encode must be a function from images to codes, such as encoder.transform, got "
+            f"{type(encode).__name__}."
+        )
+    for method in ("sample_factors", "images"):
+        if not callable(getattr(dataset, method, None)):
+            raise TypeError(
+                f"dataset must have the methods sample_factors and images, as that of "
+                f"passive_pruner.datasets.make_sprites has, got {type(dataset).__name__}."
+            )
 
 
 def _chunks(n_items: int, images_per_item: int) -> Iterator[int]:

@@ -80,7 +80,8 @@ def check_covariance(cov: ArrayLike) -> tuple[np.ndarray, float]:
             f"cov[{j}, {j}]) = {scale[i, j]:.6g}, which no covariance matrix allows. Pass "
             "np.cov(codes, rowvar=False). " + OF_DRAWS
         )
-    return (matrix + matrix.T) / 2, eps
+    # Each half first: the sum of two entries near the end of float64 would be infinite.
+    return matrix / 2 + matrix.T / 2, eps
 
 
 def check_codes(

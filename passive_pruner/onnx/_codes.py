@@ -48,7 +48,11 @@ def convert_encoder(posterior):
     def convert(scope, operator, container):
         graph, encoder = Graph(scope, container), operator.raw_operator
         x = _columns(graph, operator.inputs)
-        if len(operator.inputs[0].type.shape) > 2:  # such as images
+        shape = operator.inputs[0].type.shape
+        if len(shape) == 2 and not isinstance(shape[1], int):
+            # A width that is known only when the graph runs: a single column would be broadcast.
+            x = graph.node("Reshape", x, graph.constant([0, encoder.n_features_in_], np.int64))
+        if len(shape) > 2:  # such as images
             x = graph.node("Reshape", x, graph.constant([-1, encoder.n_features_in_], np.int64))
         is_bytes = all(isinstance(given.type, UInt8TensorType) for given in operator.inputs)
         mean, variance = posterior(graph, encoder, x, is_bytes)

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 
 from passive_pruner._common._typing import MatrixLike
 from passive_pruner.metrics import gaussian_total_correlation
+from passive_pruner.plots._checks import check_names, check_types
 from passive_pruner.plots._inputs import find_evidence, rule_of
 from passive_pruner.plots._style import (
     TYPE_COLORS,
@@ -17,6 +18,7 @@ from passive_pruner.plots._style import (
     require_matplotlib,
 )
 from passive_pruner.regime import CRITERIA, LatentMoments
+from passive_pruner.regime._moments import check_moments
 
 # More names than this would overlap under a panel of 4 inches.
 _MAX_NAMES = 40
@@ -130,6 +132,7 @@ class CorrelationDisplay:
             If the moments are of sampled codes or have no variances.
         """
         require_matplotlib(f"{cls.__name__}.from_moments")
+        check_moments(moments)
         if moments.sampled or not moments.has_variance:
             raise ValueError(
                 f"{cls.__name__} needs moments of mean codes with variances, got those of "
@@ -195,8 +198,14 @@ class CorrelationDisplay:
         -------
         display : CorrelationDisplay
         """
-        types = np.asarray(self.types)
-        names = np.asarray(self.names or range(len(types))).astype(str)
+        matrices = [np.asarray(m) for m in (self.mean_correlation, self.sampled_correlation)]
+        types = check_types(self.types, len(matrices[0]))
+        names = np.array(check_names(self.names, len(types)))
+        if any(matrix.shape != (len(types), len(types)) for matrix in matrices):
+            raise ValueError(
+                "mean_correlation and sampled_correlation must be square and of one size, got "
+                f"shapes {matrices[0].shape} and {matrices[1].shape}."
+            )
         size = float(np.clip(0.16 * len(types), 3.4, 7))
         axes = make_axes(type(self).__name__, ax, 1, 2, figsize=(2 * size + 1.6, size + 0.6))
         self.axes_ = axes[0]
@@ -206,7 +215,7 @@ class CorrelationDisplay:
         self.images_, self.brackets_ = [], []
         for panel, matrix, kind in zip(
             self.axes_,
-            (self.mean_correlation, self.sampled_correlation),
+            matrices,
             ("mean", "sampled"),
             strict=True,
         ):

@@ -7,6 +7,7 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 
 from passive_pruner._remover import PassiveVariableRemover
+from passive_pruner.plots._checks import check_image_shape
 from passive_pruner.regime import CRITERIA, LatentMoments
 
 
@@ -208,11 +209,12 @@ def value_range(encoder, X) -> tuple[float, float]:
 
 
 def image_shape_of(encoder, image_shape=None) -> tuple[int, ...] | None:
-    """Shape of one image: as given, as the encoder was fitted, or None for tables."""
-    if image_shape is None:
-        image_shape = getattr(encoder, "feature_shape_", ())
-        if len(image_shape) < 2:
-            image_shape = getattr(getattr(encoder, "architecture_", None), "image_shape", None)
+    """Shape of one image: as given and checked, as the encoder was fitted, or None for tables."""
+    if image_shape is not None:
+        return check_image_shape(image_shape, encoder.n_features_in_)
+    image_shape = getattr(encoder, "feature_shape_", ())
+    if len(image_shape) < 2:
+        image_shape = getattr(getattr(encoder, "architecture_", None), "image_shape", None)
     return None if image_shape is None else tuple(image_shape)
 
 

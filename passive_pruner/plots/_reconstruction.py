@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from passive_pruner._common._typing import MatrixLike
+from passive_pruner.plots._checks import check_rows
 from passive_pruner.plots._inputs import as_rows, find_encoder, image_shape_of, reconstruct
 from passive_pruner.plots._style import (
     ACCENT,
@@ -147,14 +148,14 @@ class ReconstructionDisplay:
         image_shape = image_shape_of(encoder, image_shape)
         if rows is None:
             rows = slice(4 if image_shape is None else 8)
-        rows = np.arange(len(original))[rows]
+        rows = check_rows(rows, len(original))
         return cls(
             original[rows],
             reconstruction[rows],
             error,
             rows=rows,
             image_shape=image_shape,
-            feature_names=feature_names or names,
+            feature_names=names if feature_names is None else feature_names,
         ).plot(ax=ax)
 
     def plot(self, *, ax: Any = None) -> Self:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from passive_pruner._common._typing import MatrixLike
+from passive_pruner.plots._checks import check_names, check_types, check_vector
 from passive_pruner.plots._inputs import Evidence, find_encoder, find_evidence, variable_names
 from passive_pruner.plots._style import (
     ACCENT,
@@ -163,9 +164,16 @@ class ScreeDisplay:
         Returns
         -------
         display : ScreeDisplay
+
+        Raises
+        ------
+        ValueError
+            If shares, types and names are not as many, or a share is not finite.
         """
-        share, types = np.asarray(self.explained_variance_ratio), np.asarray(self.types)
+        share = check_vector(self.explained_variance_ratio, "explained_variance_ratio")
         n = len(share)
+        types = check_types(self.types, n)
+        names = check_names(self.names, n)
         size = (np.clip(1.5 + 0.25 * n, 6.5, _MAX_WIDTH), 3.6)
         self.ax_ = ax = make_axes(type(self).__name__, ax, figsize=size)[0, 0]
         self.figure_ = ax.get_figure(root=True)
@@ -179,7 +187,6 @@ class ScreeDisplay:
         if self.threshold is not None:
             self.threshold_line_ = ax.axhline(self.threshold, color="black", lw=1, ls="--")
         if n <= _MAX_NAMES:
-            names = list(map(str, self.names or range(n)))
             small = {"fontsize": "small", "rotation": 90} if n > _MAX_NAMES / 2 else {}
             ax.set_xticks(range(n), [names[j] for j in order], **small)
             self.labels_ = ax.get_xticklabels()

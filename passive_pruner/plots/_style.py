@@ -159,6 +159,8 @@ def show_mosaic(ax, images: np.ndarray, value_range: tuple[float, float] | None 
 
 def feature_ticks(ax, feature_names, n_features: int):
     """Label the features on the x axis by name where they fit, else by number."""
+    if feature_names is not None and np.shape(feature_names) != (n_features,):
+        raise ValueError(f"feature_names must be {n_features} names, got {feature_names!r}.")
     if feature_names is not None and n_features <= 40:
         ax.set_xticks(range(n_features), feature_names, rotation=90, fontsize="small")
     else:

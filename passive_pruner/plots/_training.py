@@ -5,6 +5,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from passive_pruner.plots._checks import check_names
 from passive_pruner.plots._inputs import find_encoder, variable_names
 from passive_pruner.plots._labels import shared_label
 from passive_pruner.plots._style import TYPE_COLORS, make_axes, require_matplotlib, type_legend
@@ -142,6 +143,8 @@ class TrainingDisplay:
         """
         if statistic not in _STATISTICS:
             raise ValueError(f"statistic must be one of {list(_STATISTICS)}, got {statistic!r}.")
+        if not len(self.history):
+            raise ValueError("history must have at least one record, as that of a fitted encoder.")
         axes = make_axes(type(self).__name__, ax, 2, 2, figsize=(8.5, 5.6))
         self.axes_ = axes.ravel()
         self.figure_ = self.axes_[0].get_figure(root=True)
@@ -204,7 +207,7 @@ class TrainingDisplay:
 
     def _plot_variables(self, ax, epochs, statistic, types, marker):
         values = np.array([record[statistic] for record in self.history])
-        names = list(map(str, self.names or range(len(types))))
+        names = check_names(self.names, len(types))
         self.variable_lines_, self.labels_ = [], []
         for j, type_ in enumerate(types):
             self.variable_lines_ += ax.plot(

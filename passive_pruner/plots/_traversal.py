@@ -1,13 +1,17 @@
 """What each latent variable changes in the data."""
 
 from collections.abc import Sequence
+from numbers import Integral, Real
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils import _safe_indexing
+from sklearn.utils.validation import _num_samples
 
+from passive_pruner._common._parameters import check_number
 from passive_pruner._common._typing import MatrixLike
+from passive_pruner.plots._checks import check_names, check_rows, check_types
 from passive_pruner.plots._inputs import (
     decode_traversals,
     find_encoder,
@@ -159,11 +163,14 @@ class TraversalDisplay:
         find_encoder(cls.__name__, estimator, needs="inverse_transform")
         _, types, *_, names, parts = find_evidence(cls.__name__, estimator, X)
         encoder, X = parts.encoder, parts.X
+        check_number(n_steps, "n_steps", Integral, min_val=1)
+        check_number(max_value, "max_value", Real, min_val=0)
         values = np.linspace(-max_value, max_value, n_steps)
         if row is None:
             base = np.zeros(len(types))
         else:
-            base = encoder.posterior(_safe_indexing(X, [row])).mean[0]
+            (number,) = check_rows([row], _num_samples(X), "row")
+            base = encoder.posterior(_safe_indexing(X, [number])).mean[0]
         image_shape = image_shape_of(encoder, image_shape)
         return cls(
             values,
@@ -171,7 +178,7 @@ class TraversalDisplay:
             types,
             names=names,
             image_shape=image_shape,
-            feature_names=feature_names or parts.feature_names,
+            feature_names=parts.feature_names if feature_names is None else feature_names,
             value_range=None if image_shape is None else value_range(encoder, X),
         ).plot(ax=ax)
 
@@ -188,8 +195,8 @@ class TraversalDisplay:
         display : TraversalDisplay
         """
         n, n_steps, _ = self.decoded.shape
-        types = np.asarray(self.types)
-        names = list(map(str, self.names or range(n)))
+        types = check_types(self.types, n)
+        names = check_names(self.names, n)
         self.effects_ = np.sqrt(np.square(np.ptp(self.decoded, axis=1)).mean(axis=1))
         self.order_ = order_by_type(types, descending=self.effects_)[:_MAX_SHOWN]
         n_shown = len(self.order_)

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from passive_pruner._common._typing import MatrixLike
+from passive_pruner.plots._checks import check_names, check_types
 from passive_pruner.plots._inputs import find_evidence, rule_of
 from passive_pruner.plots._labels import label_points
 from passive_pruner.plots._style import (
@@ -236,6 +237,8 @@ class VariableTypesDisplay:
                 "or draw kind='bar' with statistic='variance_of_mean'."
             )
         n = self.moments.n_components
+        check_types(self.types, n)
+        check_names(self.names, n)
         size = (7.0, 5.2) if kind == "scatter" else (np.clip(1.5 + 0.25 * n, 6.5, _MAX_WIDTH), 3.6)
         self.ax_ = make_axes(type(self).__name__, ax, figsize=size)[0, 0]
         self.figure_ = self.ax_.get_figure(root=True)
@@ -343,4 +346,4 @@ class VariableTypesDisplay:
         self._add_regions(boxes)
 
     def _names(self):
-        return list(map(str, self.names or range(self.moments.n_components)))
+        return check_names(self.names, self.moments.n_components)

@@ -11,6 +11,10 @@ from numpy.typing import ArrayLike
 from passive_pruner.regime._entropy import column_entropy
 from passive_pruner.regime._row_moments import merge_row_moments, row_moments
 
+#: How the names of columns end that hold draws, and posterior variances.
+SAMPLED_SUFFIX = "_sampled"
+VARIANCE_SUFFIX = "_variance"
+
 # Numbers in the float64 working copy of some rows: half a MiB, so that it stays in the cache
 # between the passes over it, and the memory on top of the input does not depend on their number.
 _BUFFER_SIZE = 2**16
@@ -160,8 +164,10 @@ class LatentMoments:
         ------
         ValueError
             If an array is not a matrix of finite real numbers with at least one row and one
-            column, if entries are masked, if the shapes differ, or if a variance is negative.
+            column, if entries are masked, if the shapes differ, if a variance is negative, or if
+            the name of a column of a DataFrame says that it holds something else.
         """
+        _check_names(mean, variance, sampled)
         mean = _as_matrix("mean", mean)
         with np.errstate(over="ignore", invalid="ignore"):
             origin, offset, scatter = _centred_moments(mean, lambda rows: rows.T @ rows)
@@ -347,6 +353,21 @@ def check_moments(moments: object, name: str = "moments") -> None:
             "LatentMoments.from_batch(mean, variance), or take moments_ of a fitted "
             "PassiveVariableRemover."
         )
+
+
+def _check_names(mean: ArrayLike, variance: ArrayLike | None, sampled: bool) -> None:
+    """Raise a ValueError where the name of a column contradicts its place."""
+    drawn = "draws from the posterior"
+    for place, x, suffix, what in (
+        ("mean", mean, VARIANCE_SUFFIX, "posterior variances, which come second"),
+        ("mean", None if sampled else mean, SAMPLED_SUFFIX, f"{drawn}: pass sampled=True"),
+        ("variance", variance, SAMPLED_SUFFIX, drawn),
+    ):
+        for name in map(str, getattr(x, "columns", ())):
+            if name.endswith(suffix):
+                raise ValueError(
+                    f"{place} has the column {name!r}, whose name says that it holds {what}."
+                )
 
 
 def _correlation(covariance: np.ndarray) -> np.ndarray:

@@ -107,10 +107,9 @@ def report(
 
     check_moments(moments)
     for name, values in {"types": types, "names": names}.items():
-        if values is not None and len(values) != moments.n_components:
+        if values is not None and np.shape(values) != (moments.n_components,):
             raise ValueError(
-                f"{name} must have one entry per variable, {moments.n_components}, "
-                f"got {len(values)}."
+                f"{name} must have one entry per variable, {moments.n_components}, got {values!r}."
             )
     correlation_mean = _max_correlation(moments.mean_correlation)
     if moments.sampled:

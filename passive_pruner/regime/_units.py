@@ -90,12 +90,13 @@ def _divided(moments, scale):
         code_offset=moments.code_offset / scale,
         code_scatter=moments.code_scatter / np.outer(scale, scale),
         mean_of_variance=moments.mean_of_variance / scale**2,
-        variance_scatter=moments.variance_scatter / scale**4,
+        # In two steps: the fourth power of a large scale is infinite.
+        variance_scatter=moments.variance_scatter / scale**2 / scale**2,
         mean_of_log_variance=moments.mean_of_log_variance - 2 * np.log(scale),
         active_share=np.full_like(scale, np.nan),
         entropy_power=moments.entropy_power / scale**2,
         row_moments=np.stack(
-            [of_codes * powers, of_variances * powers**2, np.full_like(of_divergence, np.nan)]
+            [of_codes * powers, of_variances * powers * powers, np.full_like(of_divergence, np.nan)]
         ),
         code_scale=scale,
     )

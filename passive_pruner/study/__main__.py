@@ -10,9 +10,9 @@ import sys
 from concurrent.futures import BrokenExecutor
 from pathlib import Path
 
+from passive_pruner._common._files import write_whole
 from passive_pruner.study._config import OBJECTIVES, load_settings
 from passive_pruner.study._data import DATASETS
-from passive_pruner.study._files import write_whole
 from passive_pruner.study._summary import write_summary
 from passive_pruner.study._sweep import read_results, run_sweep
 

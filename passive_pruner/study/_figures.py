@@ -4,8 +4,8 @@ from io import BytesIO
 
 import numpy as np
 
+from passive_pruner._common._files import write_whole
 from passive_pruner.regime._criteria import PASSIVE
-from passive_pruner.study._files import write_whole
 from passive_pruner.study._summary import by_strength, downstream, total_correlations
 
 _COLORS = {"mean": "tab:blue", "sampled": "tab:orange"}

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
+from passive_pruner._common._files import write_whole
 from passive_pruner.regime._criteria import PASSIVE, TYPES
-from passive_pruner.study._files import write_whole
 
 MODEL = ["dataset", "objective", "strength", "seed"]
 # Two total correlations this close, in nats, are called equal.

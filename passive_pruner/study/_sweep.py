@@ -14,13 +14,13 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.model_selection import StratifiedKFold
 
 from passive_pruner import VAEEncoder
+from passive_pruner._common._files import write_whole
 from passive_pruner.regime import variance
 from passive_pruner.regime._criteria import TYPES
 from passive_pruner.study import _correlation, _subsets
 from passive_pruner.study._config import OBJECTIVES, Model, Settings
 from passive_pruner.study._correlation import correlation_by_type
 from passive_pruner.study._data import load
-from passive_pruner.study._files import write_whole
 from passive_pruner.study._subsets import evaluate_subsets, logistic_regression
 from passive_pruner.study._summary import MODEL
 from passive_pruner.vae import MLP, Conv

@@ -9,7 +9,12 @@ from numbers import Integral
 from typing import ClassVar
 
 import torch
-from sklearn.utils._param_validation import Interval, StrOptions, validate_parameter_constraints
+from sklearn.utils._param_validation import (
+    Interval,
+    InvalidParameterError,
+    StrOptions,
+    validate_parameter_constraints,
+)
 from torch import nn
 
 from passive_pruner.vae._component import Component
@@ -384,6 +389,8 @@ def _sizes(component, name):
     """Return a parameter that lists sizes as a tuple, after checking that they are positive."""
     sizes = getattr(component, name)
     for size in sizes:
+        if isinstance(size, bool):  # an Integral as well, but no number
+            raise InvalidParameterError(f"{name}={sizes!r} must be whole numbers, got {size!r}.")
         validate_parameter_constraints(
             {name: [Interval(Integral, 1, None, closed="left")]},
             {name: size},

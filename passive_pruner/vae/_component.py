@@ -7,6 +7,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, clone
 
 from passive_pruner._common._documentation import DocumentationLinkMixin
+from passive_pruner._common._parameters import refuse_booleans
 
 
 class Component(DocumentationLinkMixin, BaseEstimator):
@@ -28,6 +29,7 @@ class Component(DocumentationLinkMixin, BaseEstimator):
         """
         copy = clone(self)
         copy._validate_params()
+        refuse_booleans(copy)
         return copy
 
     def __setstate__(self, state):

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from passive_pruner._common._parameters import explain_memory
 from passive_pruner.vae._architectures import MLP, Architecture, Conv
 from passive_pruner.vae._likelihoods import Likelihood, LikelihoodModule
 from passive_pruner.vae._likelihoods._base import clamp
@@ -171,7 +172,11 @@ class Blueprint:
         seed : int
             Seed of the weights.
         """
-        with LocalDraws(seed):
+        what = (
+            f"the networks of {self.architecture!r} between {self.n_features} columns and "
+            f"{self.n_components} variables"
+        )
+        with explain_memory(what), LocalDraws(seed):
             encoder, decoder = self.architecture.build(
                 self.n_features * (2 if self.allow_missing else 1),
                 self.n_components,

@@ -40,7 +40,7 @@ class Gaussian(Likelihood):
     ----------
     variance : {"per_feature", "shared"} or float, default="per_feature"
         Variance of the likelihood: one learned number per feature, one learned number shared by
-        all features, or a fixed positive number. A fixed number sets the price of a
+        all features, or a fixed number from 1e-30 to 1e30. A fixed number sets the price of a
         reconstruction error against the KL divergence, in the units of the data: 1.0 on data of
         unit variance silently collapses latent variables that PCA would keep.
 
@@ -73,7 +73,8 @@ class Gaussian(Likelihood):
     _parameter_constraints: ClassVar[dict] = {
         "variance": [
             StrOptions({"shared", "per_feature"}),
-            Interval(Real, 0, None, closed="neither"),
+            # Its logarithm and its inverse, times squares of values, are numbers of float32.
+            Interval(Real, 1e-30, 1e30, closed="both"),
         ],
     }
 
