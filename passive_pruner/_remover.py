@@ -18,31 +18,21 @@ from passive_pruner._common._dask import accepts_dask, is_dask, moments_of
 from passive_pruner._common._documentation import DocumentationLinkMixin
 from passive_pruner._common._state import VersionedState
 from passive_pruner._common._typing import MatrixLike, TypedSelector, checks_parameters
+from passive_pruner._common._undetermined import (
+    ROWS_TO_TELL,
+    UNIT_LIKE,
+    is_undetermined,
+    warn_of_draws,
+)
 from passive_pruner._common._validation import all_or_nothing, plain_array, validate_numeric
-from passive_pruner._common._warnings import warn_user
-from passive_pruner.exceptions import PassiveUndeterminedWarning
 from passive_pruner.regime import CRITERIA, LatentMoments, report
 from passive_pruner.regime._criteria import is_kept
 from passive_pruner.regime._criterion import MIXED, PASSIVE, UNDECIDED
 from passive_pruner.regime._report import NEEDS_VARIANCES
-from passive_pruner.regime._standard_errors import is_prior_like
 from passive_pruner.regime._summary import is_decided, summarize
 
 if TYPE_CHECKING:
     import pandas as pd
-
-# Halfway between the variance of a passive mean code, 0, and that of a passive draw, 1, which is
-# the posterior variance of a passive variable as well.
-_UNIT_LIKE = 0.5
-
-# Variances of standardised codes differ by rounding, those of others by more than this share.
-_SAME_VARIANCE = 1e-3
-
-# In fewer rows an active code that is roughly normal is hard to tell from draws of the prior, and
-# healthy encoders without passive variables would be warned of.
-_ROWS_TO_TELL = 1000
-# Most that the variance of draws is away from that of the prior.
-_NEAR_ONE = 0.15
 
 
 @accepts_dask
@@ -320,7 +310,7 @@ class PassiveVariableRemover(
             X = validate_numeric(self, X, dtype=[np.float64, np.float32], reset=first)
             batch = self._moments_of_batch(X)
         # Earlier rows have shown the units: later ones that are far from them have drifted.
-        known = not first and self.moments_.n_samples >= _ROWS_TO_TELL
+        known = not first and self.moments_.n_samples >= ROWS_TO_TELL
         self.moments_ = batch if first else self.moments_.merge(batch)
         given = criterion.threshold if self.threshold is None else self.threshold
         self.threshold_, self.criterion_ = float(given), self.criterion
@@ -331,33 +321,11 @@ class PassiveVariableRemover(
         self.variable_types_ = criterion(
             self.moments_, self.threshold_, alpha=self.alpha_, drop=self.drop_
         )
-        self.undetermined_ = self._is_undetermined()
-        if self.undetermined_:
-            self._warn_of_draws()
-
-    def _warn_of_draws(self):
-        """Warn if the codes are undetermined and look like draws or standardised codes."""
-        variance = self.moments_.variance_of_mean
-        if np.ptp(variance) <= _SAME_VARIANCE * variance.max() and len(variance) > 1:
-            seen = "all codes have the same variance, as standardised codes have"
-        elif (
-            self.moments_.n_samples >= _ROWS_TO_TELL
-            and np.abs(variance - 1).max() <= _NEAR_ONE
-            and is_prior_like(self.moments_).any()
-        ):
-            seen = (
-                "every code has the variance of the prior and one is distributed as it, as draws "
-                "from the posterior are"
-            )
-        else:
-            return
-        warn_user(
-            f"No variable looks passive, but {seen} in passive variables too. Pass mean codes and "
-            "put scalers after this step, or let posterior variances decide: "
-            'criterion="variance" with VAEEncoder(add_variance=True). If no variable is passive, '
-            "those confirm it.",
-            PassiveUndeterminedWarning,
+        self.undetermined_ = is_undetermined(
+            criterion, self.moments_, self.threshold_, self.variable_types_
         )
+        if self.undetermined_:
+            warn_of_draws(self.moments_)
 
     @property
     def report_(self) -> "pd.DataFrame":
@@ -409,7 +377,7 @@ class PassiveVariableRemover(
         )
         if self.undetermined_:
             text += (
-                f"\nUndetermined: every code has a variance above {_UNIT_LIKE}, as draws and "
+                f"\nUndetermined: every code has a variance above {UNIT_LIKE}, as draws and "
                 "standardised codes have too. The types hold if these are mean codes."
             )
         return text
@@ -493,19 +461,6 @@ class PassiveVariableRemover(
                 "step destroys the variances: put it after."
             )
         return LatentMoments.from_batch(codes, variances, sampled=sampled)
-
-    def _is_undetermined(self):
-        criterion = CRITERIA[self.criterion_]
-        moments = criterion.read(self.moments_)
-        # Draws that are known to be draws, and the posterior variances, speak for themselves.
-        if not criterion.reads_codes or moments.sampled or self.threshold_ == 0:
-            return False
-        if not criterion.compares_with_prior:
-            return False
-        if criterion.reads_variances and not (moments.mean_of_variance > _UNIT_LIKE).any():
-            return False
-        none_passive = not np.any(self.variable_types_ == PASSIVE)
-        return none_passive and bool((moments.variance_of_mean > _UNIT_LIKE).all())
 
     def __setstate__(self, state):
         super().__setstate__(state)

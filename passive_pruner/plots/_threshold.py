@@ -6,12 +6,7 @@ from typing import Any, Self
 import numpy as np
 from sklearn.base import is_classifier, is_regressor
 
-from passive_pruner._remover import PassiveVariableRemover
-from passive_pruner.plots._inputs import find_parts
-from passive_pruner.plots._style import ACCENT, TYPE_COLORS, make_axes, require_matplotlib
-from passive_pruner.regime import CRITERIA
-from passive_pruner.regime._criteria import is_kept
-from passive_pruner.study._one_standard_error import (
+from passive_pruner._common._one_standard_error import (
     fewest_within_error,
     highest,
     rows_of_best,
@@ -19,6 +14,11 @@ from passive_pruner.study._one_standard_error import (
     threshold_parameter,
     within_error,
 )
+from passive_pruner._remover import PassiveVariableRemover
+from passive_pruner.plots._inputs import find_parts
+from passive_pruner.plots._style import ACCENT, TYPE_COLORS, make_axes, require_matplotlib
+from passive_pruner.regime import CRITERIA
+from passive_pruner.regime._criteria import is_kept
 
 
 class ThresholdDisplay:

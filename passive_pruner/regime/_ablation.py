@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from passive_pruner._common._typing import MatrixLike
-
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -15,7 +13,7 @@ if TYPE_CHECKING:
 LEVEL = 0.05
 
 
-def ablate(encoder: Any, X: MatrixLike) -> pd.DataFrame:
+def ablate(encoder: Any, X: Any) -> pd.DataFrame:
     """Replace one latent variable at a time by its prior, and see what the model loses.
 
     Criteria look at what the encoder writes into a variable. Here it is looked at from the other

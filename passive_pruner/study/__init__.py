@@ -3,9 +3,9 @@
 ``python -m passive_pruner.study --help`` shows what the command takes.
 """
 
+from passive_pruner._common._one_standard_error import one_standard_error_rule
 from passive_pruner.study._compare_pruning import compare_pruning
 from passive_pruner.study._correlation import correlation_by_type
-from passive_pruner.study._one_standard_error import one_standard_error_rule
 from passive_pruner.study._stability import TypeStability, type_stability
 from passive_pruner.study._subsets import evaluate_subsets
 

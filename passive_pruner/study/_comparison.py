@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t as student
 
-from passive_pruner.study._one_standard_error import fewest_within_error, standard_error
+from passive_pruner._common._one_standard_error import fewest_within_error, standard_error
 
 # Level of the tests behind the verdicts, for all rows of a table together.
 _LEVEL = 0.05
