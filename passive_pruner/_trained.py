@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 
+from passive_pruner._by_column import likelihood_by_column
 from passive_pruner._common._validation import seed_from
 from passive_pruner._common._warnings import warn_user
 from passive_pruner._fitted import LARGEST_VALUE, FittedVAE
@@ -39,14 +40,19 @@ FAR = 10.0
 class TrainedVAE(FittedVAE):
     """Base class of :class:`VAEEncoder`: the steps that `fit` and `partial_fit` share."""
 
-    def _settle(self, *, continued, one_pass=False):
+    def _settle(self, columns, *, continued, one_pass=False):
         """Take over the components, or refuse what cannot change, and return the seed."""
         if continued:
             self._refuse_changes()
         else:
-            self.init_ = "random" if one_pass and self.init == "auto" else self._init_in_use()
-            self.architecture_ = self._new_architecture()
+            self.columns_ = columns
+            self.init_ = "random"
+            if not (one_pass and self.init == "auto"):
+                self.init_ = self._init_in_use(columns)
+            self.architecture_ = self._new_architecture(columns)
             self.allow_missing_ = self.allow_missing
+            if columns is not None:
+                self.allow_missing_ |= columns.may_miss or self.handle_unknown == "ignore"
             for name in ("variable_numbers_", "training_state_"):
                 vars(self).pop(name, None)  # of an encoder that was pruned, or of earlier passes
         self.objective_ = (self.objective or BetaVAE()).validated()
@@ -55,17 +61,19 @@ class TrainedVAE(FittedVAE):
 
     def _refuse_changes(self):
         """Name a parameter that a fitted network cannot follow."""
-        architecture = self._new_architecture()
+        architecture = self._new_architecture(self.columns_)
         if self.architecture is None and type(self.architecture_) is MLP:
             # The start, on which the default depends, lies in the past.
             architecture = MLP(linear_path=self.architecture_.linear_path)
-        names = getattr(self, "feature_names_in_", None)
-        likelihood = self._new_likelihood().resolve(self.n_features_in_, names)
+        likelihood = self._resolved_likelihood()
+        allows_missing = self.allow_missing
+        if self.columns_ is not None and not self.allow_missing:
+            allows_missing = self.allow_missing_  # by what the first rows were
         changed = {
             "n_components": self.n_components not in ("auto", self.n_components_),
             "architecture": not architecture.equals(self.architecture_),
             "likelihood": not likelihood.equals(self.likelihood_),
-            "allow_missing": self.allow_missing != self.allow_missing_,
+            "allow_missing": allows_missing != self.allow_missing_,
         }
         for name in (name for name, is_changed in changed.items() if is_changed):
             fitted = getattr(self, f"{name}_")
@@ -75,35 +83,39 @@ class TrainedVAE(FittedVAE):
                 "warm_start=False."
             )
 
-    def _init_in_use(self):
+    def _init_in_use(self, columns):
         """Start of :meth:`fit`: what "auto" stands for."""
         if self.init != "auto":
             return self.init
-        architecture = self._new_architecture()
+        architecture = self._new_architecture(columns)
         is_linear = type(architecture) is MLP and architecture.linear_path
-        is_gaussian = type(self._new_likelihood()) is Gaussian
+        is_gaussian = type(self._new_likelihood(columns)) is Gaussian
         return "factor_analysis" if is_gaussian and is_linear else "random"
 
-    def _new_architecture(self):
-        is_gaussian = type(self._new_likelihood()) is Gaussian
+    def _new_architecture(self, columns):
+        is_gaussian = type(self._new_likelihood(columns)) is Gaussian
         default = MLP(
             linear_path=self.init == "factor_analysis" or (self.init == "auto" and is_gaussian)
         )
         return (default if self.architecture is None else self.architecture).validated()
 
-    def _new_likelihood(self):
+    def _new_likelihood(self, columns):
         likelihood = self.likelihood
+        if columns is not None:
+            return likelihood_by_column(columns, likelihood).validated()
         if likelihood is None or isinstance(likelihood, str):
             likelihood = LIKELIHOODS[likelihood or "gaussian"]()
         return likelihood.validated()
+
+    def _resolved_likelihood(self):
+        names = getattr(self, "feature_names_in_", None) if self.columns_ is None else None
+        return self._new_likelihood(self.columns_).resolve(self._n_inputs, names)
 
     def _check_start(self):
         """Refuse what has no factor analysis to start from."""
         if self.init != "factor_analysis":
             return
-        name = obstacle_to_factor_analysis(
-            self.likelihood_, self.architecture_, self.n_features_in_
-        )
+        name = obstacle_to_factor_analysis(self.likelihood_, self.architecture_, self._n_inputs)
         if name:
             raise ValueError(
                 "init='factor_analysis' takes a likelihood of the package, with a part that is "
@@ -118,14 +130,13 @@ class TrainedVAE(FittedVAE):
         table = self._read(X, reset=reset, **kwargs)
         if reset:
             self.feature_shape_ = shape[1:] if len(shape) > 2 else (self.n_features_in_,)
-            names = getattr(self, "feature_names_in_", None)
-            self.likelihood_ = self._new_likelihood().resolve(self.n_features_in_, names)
+            self.likelihood_ = self._resolved_likelihood()
             self._check_start()
             table = self._centred(table)
         for chunk, rows in table.chunks():
             if (np.abs(rows) > LARGEST_VALUE).any():
                 self._raise_not_finite(rows, chunk.start)
-            self.likelihood_.check_data(rows)
+            self._check_cells(rows)
         return table.as_float32()
 
     def _centred(self, table):
@@ -133,9 +144,14 @@ class TrainedVAE(FittedVAE):
         is_lost, mean = table.lost_columns()
         if not is_lost.any():
             return table
-        shiftable = self.likelihood_.shiftable(self.n_features_in_)
+        shiftable = self.likelihood_.shiftable(self._n_inputs)
+        inputs = np.arange(self._n_inputs)
+        if self.columns_ is not None:
+            # Of the columns that are read, every one that has a large value is one input.
+            inputs = np.minimum(self.columns_.starts, self._n_inputs - 1)
+            shiftable = shiftable[inputs]
         if (is_lost & ~shiftable).any():
-            columns = self._column_names(np.flatnonzero(is_lost & ~shiftable))
+            columns = self._column_names(inputs[is_lost & ~shiftable])
             warn_user(
                 f"The values of the columns {columns} are so large beside their spread that "
                 "float32 cannot tell them apart, and their likelihood has a fixed origin. Subtract "
@@ -176,7 +192,7 @@ class TrainedVAE(FittedVAE):
 
         with plain_torch(grad=True):
             self.n_components_ = find_width(
-                train, table, self.n_features_in_, max_steps=self.max_steps, seed=seed
+                train, table, self._n_inputs, max_steps=self.max_steps, seed=seed
             )
 
     def _network_at_random(self, table, seed):
@@ -200,9 +216,11 @@ class TrainedVAE(FittedVAE):
             start |= {"other_start": at_random, "patience": patience}
         return network, start
 
-    def _epoch_steps(self):
+    def _epoch_steps(self, columns):
         # A start that is a good model already is left in small steps, with many looks.
-        return EPOCH_STEPS // LOOKS if self._init_in_use() == "factor_analysis" else EPOCH_STEPS
+        return (
+            EPOCH_STEPS // LOOKS if self._init_in_use(columns) == "factor_analysis" else EPOCH_STEPS
+        )
 
     def _training(self, network, table, rows, eval_rows, seed, *, n_steps, **kwargs):
         """Prepare a run of training with the parameters of the encoder."""
@@ -223,7 +241,7 @@ class TrainedVAE(FittedVAE):
             is_own=is_own(self.architecture_),
             **{
                 "patience": self.n_iter_no_change if self.early_stopping else None,
-                "epoch_steps": self._epoch_steps(),
+                "epoch_steps": self._epoch_steps(self.columns_),
                 **kwargs,
             },
         )
@@ -301,7 +319,7 @@ class TrainedVAE(FittedVAE):
 
     def _compare_with_start(self, network, table, seed):
         """Warn where data is far from that by which the columns are standardised."""
-        standardization = network.likelihood.standardization(self.n_features_in_)
+        standardization = network.likelihood.standardization(self._n_inputs)
         if standardization is None:
             return
         logged, location, scale = standardization

@@ -31,9 +31,11 @@ MAY_IMPORT = {
     "_runtimes": {"vae"},
     "_pretrained": {"_common", "_runtimes"},
     "_explained": {"training", "vae"},
-    "_fitted": {"_common", "_explained", "vae"},
-    "_trained": {"_common", "_fitted", "exceptions", "regime", "training", "vae"},
-    "_encoder": {"_common", "_trained", "exceptions", "training", "vae"},
+    "_decoded": {"_common"},
+    "_fitted": {"_common", "_decoded", "_explained", "vae"},
+    "_by_column": {"_common", "vae"},
+    "_trained": {"_by_column", "_common", "_fitted", "exceptions", "regime", "training", "vae"},
+    "_encoder": {"_by_column", "_common", "_trained", "exceptions", "training", "vae"},
     "_pipeline": {"_common", "_encoder", "_remover"},
 }
 WITHOUT_TORCH = {"exceptions", "regime", "_common", "metrics", "datasets", "_remover"}
