@@ -134,7 +134,7 @@ class FittedVAE(ComponentsInHTML, Decoding, ExplainedVariance, BaseEncoder):
                 f"Found array with {X.shape[0]} sample(s) while a minimum of {ensure_min_samples} "
                 f"is required by {type(self).__name__}."
             )
-        cells = self.columns_.read(self, X, self.handle_unknown, may_be_unknown=self.allow_missing_)
+        cells = self.columns_.read(self, X)
         if reset:
             self.is_bytes_, self.byte_divisor_ = False, 1.0
             self.origin_ = np.zeros(self.n_features_in_)

@@ -147,7 +147,7 @@ def test_a_frame_is_what_one_hot_columns_and_a_mixed_likelihood_are(seed):
 @pytest.mark.parametrize("seed", SEEDS)
 def test_inputs_hold_all_that_is_in_the_cells(fitted, seed):
     columns, X = fitted[0].columns_, penguins(seed)
-    cells = columns.read(fitted[0], X, "error", may_be_unknown=False)
+    cells = columns.read(fitted[0], X)
     inputs = columns.inputs(cells.astype(np.float32))
     is_missing = np.isnan(cells)
     np.testing.assert_array_equal(np.isnan(inputs), is_missing[:, columns.owner])
@@ -503,3 +503,20 @@ def test_columns_far_from_zero_keep_their_digits():
     decoded = encoder.sample(500)
     assert abs(decoded["stamp"].mean() - 1.7e9) < 1
     assert 0.3 < decoded["stamp"].std() < 3
+
+
+def test_plots_and_the_explorer_show_categories_by_name(fitted):
+    encoder, X = fitted
+    traversal = TraversalDisplay.from_estimator(encoder, X, row=0)
+    assert traversal.feature_names[:3] == ["species=Adelie", "species=Chinstrap", "species=Gentoo"]
+    assert traversal.decoded.shape[2] == len(traversal.feature_names) == 14
+    reconstruction = ReconstructionDisplay.from_estimator(encoder, X.dropna())
+    assert reconstruction.reconstruction.shape[1] == 14
+    features = explored(encoder, X)["traversal"]["features"]
+    assert "species=Adelie" in features
+
+
+def test_tables_with_categories_have_no_graph(fitted):
+    encoder, X = fitted
+    with pytest.raises(ValueError, match=r"table with categories.*OneHotEncoder"):
+        to_onnx(encoder, np.zeros((1, len(X.columns)), np.float32))

@@ -77,19 +77,27 @@ class Columns:
         """Whether cells of some column may be missing."""
         return any(column.has_missing for column in self.columns)
 
-    def read(self, estimator, X, handle_unknown: str, *, may_be_unknown: bool) -> np.ndarray:
+    @property
+    def input_names(self) -> list[str]:
+        """Names of the inputs: of columns, and ``"column=category"`` of what is one-hot."""
+        names = []
+        for column in self.columns:
+            if column.likelihood == "categorical":
+                names += [f"{column.name}={category}" for category in column.categories]
+            elif column.likelihood:
+                names.append(str(column.name))
+        return names
+
+    def read(self, estimator, X) -> np.ndarray:
         """Return the cells of a table as numbers.
 
         Parameters
         ----------
         estimator : estimator instance
-            The estimator that `X` is given to, which errors name.
+            The encoder that `X` is given to, which errors name. Its `handle_unknown` says what
+            becomes of categories that were not seen; without `allow_missing_` none can be ignored.
         X : DataFrame or ndarray of shape (n_samples, n_columns)
             A table with these columns.
-        handle_unknown : {"error", "ignore"}
-            What to do about a category that was not seen: "ignore" takes the cell for missing.
-        may_be_unknown : bool
-            Whether the network can be told of missing cells.
 
         Returns
         -------
@@ -119,7 +127,7 @@ class Columns:
             else:
                 cells[:, j], is_missing, unknown = _places(column, found)
                 if len(unknown):
-                    _handle_unknown(column, unknown, handle_unknown, may_be_unknown)
+                    _handle_unknown(estimator, column, unknown)
             if not column.has_missing and is_missing.any():
                 row = int(np.argmax(is_missing))
                 raise ValueError(
@@ -135,7 +143,7 @@ class Columns:
 
         Parameters
         ----------
-        cells : ndarray of shape (n_samples, n_columns), float32
+        cells : ndarray of shape (n_samples, n_columns)
             As :meth:`read` gives them.
 
         Returns
@@ -244,17 +252,17 @@ def _places(column, found):
     return cells, is_missing, [values.categories[code] for code in unknown]
 
 
-def _handle_unknown(column, unknown, handle_unknown, may_be_unknown):
+def _handle_unknown(estimator, column, unknown):
     shown = ", ".join(repr(value) for value in unknown[:5]) + ", ..." * (len(unknown) > 5)
     found = f"Found unknown categories [{shown}] in column {column.name!r}"
-    if handle_unknown == "error":
+    if estimator.handle_unknown == "error":
         known = ", ".join(repr(value) for value in column.categories[:10].tolist())
         raise ValueError(
             f"{found}, which had [{known}{', ...' * (len(column.categories) > 10)}] in fit. "
             "handle_unknown='ignore' takes such cells for missing; a column of numbers that had "
             f"two values only is read as numbers with likelihood={{{column.name!r}: 'gaussian'}}."
         )
-    if not may_be_unknown:
+    if not estimator.allow_missing_:
         raise ValueError(
             f"{found}, which handle_unknown='ignore' takes for missing cells, but the network was "
             "made without such. Fit anew: with this setting its encoder is told of them."
