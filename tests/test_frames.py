@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+import skl2onnx
 import skops.io
 from conftest import small_encoder as encoder_of
 from sklearn.linear_model import LogisticRegression
@@ -16,9 +17,12 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
+import passive_pruner.onnx  # noqa: F401
 from passive_pruner import PassiveVariableRemover, prune_pipeline, trusted_types
 from passive_pruner._common._column_kinds import are_counts
 from passive_pruner.exceptions import UnknownCategoryWarning
+from passive_pruner.explore._values import compute_values
+from passive_pruner.plots import ReconstructionDisplay, TraversalDisplay
 from passive_pruner.vae import BetaVAE, Gaussian, Mixed, Poisson
 
 SEEDS = range(3)
@@ -512,11 +516,11 @@ def test_plots_and_the_explorer_show_categories_by_name(fitted):
     assert traversal.decoded.shape[2] == len(traversal.feature_names) == 14
     reconstruction = ReconstructionDisplay.from_estimator(encoder, X.dropna())
     assert reconstruction.reconstruction.shape[1] == 14
-    features = explored(encoder, X)["traversal"]["features"]
+    features = compute_values(encoder, X)["traversal"]["features"]
     assert "species=Adelie" in features
 
 
 def test_tables_with_categories_have_no_graph(fitted):
     encoder, X = fitted
     with pytest.raises(ValueError, match=r"table with categories.*OneHotEncoder"):
-        to_onnx(encoder, np.zeros((1, len(X.columns)), np.float32))
+        skl2onnx.to_onnx(encoder, np.zeros((1, len(X.columns)), np.float32))
