@@ -37,8 +37,12 @@ class VAEEncoder(TrainedVAE):
     ----------
     n_components : int or "auto", default=10
         Number of latent variables. Those that the data does not need become passive:
-        :class:`PassiveVariableRemover` finds and removes them. "auto" first trains with more
-        variables than needed and takes as many as carry more than 0.05 nats per row.
+        :class:`PassiveVariableRemover` finds and removes them. "auto" finds the number. After a
+        start at factor analysis it is that of the factors that are no functions of the others, and
+        is found before training. After a random start training begins with as many variables as
+        columns, at most 64, or more where all of them are needed; those that carry at most 0.05
+        nats per row are cut out of the network, and training goes on with the others for at most
+        a fifth of the steps before.
     objective : Objective or None, default=None
         What is minimised; None is ``BetaVAE(beta=1.0)``, the ELBO.
     likelihood : Likelihood, str, dict or None, default=None
@@ -93,8 +97,10 @@ class VAEEncoder(TrainedVAE):
         told which cells are present; without it NaN is an error. In a table with categories the
         columns that have missing cells in :meth:`fit` may have them without it.
     max_steps : int, default=20000
-        Most gradient steps that one call of :meth:`fit` takes; the search of
-        ``n_components="auto"`` takes at most as many before.
+        Most gradient steps that one call of :meth:`fit` takes. Where
+        ``n_components="auto"`` cuts variables out, a sixth of them is for the network that is
+        left. Networks of your own out of which variables cannot be cut are trained anew, and the
+        search takes as many before.
     batch_size : int, default=256
         Most rows per gradient step. The rows of one pass are spread evenly over its batches.
     learning_rate : float, default=0.001
@@ -387,8 +393,8 @@ class VAEEncoder(TrainedVAE):
         X : array-like, DataFrame, dask array or dask DataFrame of shape (n_samples, n_features)
             Numbers, or a table with categories too; at least two rows. The blocks of a dask
             collection are read one after the other, in a new order in every pass; the first one
-            stays in memory, and start values, held-out rows and the width for
-            ``n_components="auto"`` come from it alone.
+            stays in memory, and start values, held-out rows and the rows by which
+            ``n_components="auto"`` is settled come from it alone.
         y : None
             Ignored.
 
@@ -406,7 +412,12 @@ class VAEEncoder(TrainedVAE):
         continued = self.warm_start and hasattr(self, "weights_")
         first, others = first_and_others(X) if is_dask(X) else (X, [])
         columns = self.columns_ if continued else learned_columns(self, first)
-        n_epochs = -(-self.max_steps // self._epoch_steps(columns))
+        # How often a network is made wider, and how long it is trained then, is not known before.
+        n_epochs = (
+            None
+            if self.n_components == "auto"
+            else -(-self.max_steps // self._epoch_steps(columns))
+        )
         with fit_task(self, X, y, n_epochs=n_epochs) as task, all_or_nothing(self):
             seed = self._settle(columns, continued=continued)
             table = self._table(first, reset=not continued, ensure_min_samples=2)
@@ -419,11 +430,12 @@ class VAEEncoder(TrainedVAE):
             shuffled = rng.permutation(rows)
             eval_rows = shuffled[: n_held_out or MAX_EVALUATION_ROWS]
             rows = shuffled[n_held_out:]
-            if not continued:
-                self._count_components(table, rows, eval_rows, seed)
+            is_wide = not continued and self._start_width(table, rows, eval_rows, seed)
             if others:
                 table = BlockedRows(table, [partial(self._read_block, block) for block in others])
-            self._train(table, rows, eval_rows, seed, continued=continued, task=task)
+            self._train(
+                table, rows, eval_rows, seed, continued=continued, task=task, is_wide=is_wide
+            )
             self._explain(table, seed)
             self._warn_if_collapsed(table, rng)
         return self

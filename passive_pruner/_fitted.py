@@ -10,13 +10,15 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from passive_pruner._common._base import BaseEncoder
 from passive_pruner._common._documentation import ComponentsInHTML
-from passive_pruner._common._draws import elbo_noise, row_keys
+from passive_pruner._common._draws import row_keys
 from passive_pruner._common._rows import CHUNK_ROWS, Rows, are_finite, byte_divisor, flat_images
 from passive_pruner._common._state import pack_fitted, unpack_fitted, weights_checksum
 from passive_pruner._common._validation import as_table, plain_array, validate_numeric
 from passive_pruner._common._weights import read_weights, write_weights
 from passive_pruner._decoded import Decoding
 from passive_pruner._explained import EXPLAINED, ExplainedVariance
+from passive_pruner._scored import Scored
+from passive_pruner.regime._ablation import kept_variables
 from passive_pruner.vae import Gaussian
 from passive_pruner.vae._likelihoods._base import cell_error
 from passive_pruner.vae._network import VAE, Blueprint, is_own, resolve_device, variable_numbers
@@ -27,7 +29,7 @@ from passive_pruner.vae._threads import share
 LARGEST_VALUE = np.finfo(np.float32).max / 2
 
 
-class FittedVAE(ComponentsInHTML, Decoding, ExplainedVariance, BaseEncoder):
+class FittedVAE(ComponentsInHTML, Decoding, ExplainedVariance, Scored, BaseEncoder):
     """Base class of :class:`VAEEncoder`: all that is done with a network that is fitted.
 
     The network is not kept: it is rebuilt from `weights_` when needed, and what is kept of it
@@ -262,9 +264,11 @@ class FittedVAE(ComponentsInHTML, Decoding, ExplainedVariance, BaseEncoder):
 
         Parameters
         ----------
-        keep : array-like of bool of shape (n_components,), or of int
+        keep : array-like of bool of shape (n_components,), or of int, or DataFrame
             Mask of the variables to keep, such as `PassiveVariableRemover.get_support` gives for
-            mean codes, or their numbers.
+            mean codes, or their numbers. Of a table of :func:`passive_pruner.regime.ablate` those
+            whose gain is shown to be above 0: their `q_value` is at most 0.05. Those for which the
+            rows of the table do not show it go; ``table["gain"] > 0`` keeps them.
 
         Returns
         -------
@@ -275,8 +279,8 @@ class FittedVAE(ComponentsInHTML, Decoding, ExplainedVariance, BaseEncoder):
         Raises
         ------
         ValueError
-            If `keep` is neither a mask nor distinct numbers of variables, if it keeps none, or if
-            the network cannot be cut.
+            If `keep` is neither a mask nor distinct numbers of variables nor such a table, if it
+            keeps none, or if the network cannot be cut.
 
         Examples
         --------
@@ -292,7 +296,7 @@ class FittedVAE(ComponentsInHTML, Decoding, ExplainedVariance, BaseEncoder):
         array(['vaeencoder0', 'vaeencoder2'], dtype=object)
         """
         check_is_fitted(self)
-        keep = variable_numbers(keep, self.n_components_)
+        keep = variable_numbers(kept_variables(keep), self.n_components_)
         with plain_torch(grad=False):
             _, weights = self._blueprint().cut(self.weights_, keep)
         pruned = clone(self).set_params(n_components=len(keep))
@@ -375,70 +379,6 @@ class FittedVAE(ComponentsInHTML, Decoding, ExplainedVariance, BaseEncoder):
         self._freeze()
         vars(self).pop("training_state_", None)  # that of other weights
         return self
-
-    def score_samples(self, X):
-        """Evidence lower bound (ELBO) of each row.
-
-        The expectation over the posterior is taken at 32 quasi-random points, Sobol points and
-        their mirror images, that are shifted by a vector which is a function of the row
-        (Cranley and Patterson 1976, "Randomization of number theoretic methods for multiple
-        integration"). So the score of a row depends on that row alone, has no bias, and the
-        errors of different rows are independent: that of the mean over rows falls with the root
-        of their number.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Numeric data.
-
-        Returns
-        -------
-        elbo : ndarray of shape (n_samples,), float64
-            In nats.
-
-        Raises
-        ------
-        ValueError
-            If the likelihood gives some of the values no density, as in :meth:`fit`.
-        """
-        X = self._validate(X)
-        # In float64, because a sum over many features of float32 would depend in its last digits
-        # on the number of rows that share a matrix product.
-        device = resolve_device(self.device, or_cpu=True)
-        if device.type == "mps":  # which has no float64
-            device = torch.device("cpu")
-        with plain_torch(grad=True):
-            network = copy.deepcopy(self._network()).to(device)
-        # Networks of the user may make tensors of their own, which are float32.
-        dtype = torch.float64 if is_own(self.architecture_) else torch.float32
-        network = network.to(dtype)
-        elbo = np.empty(len(X))
-
-        def score(chunk, rows, x):
-            self._check_cells(rows)
-            noise = torch.from_numpy(elbo_noise(row_keys(rows), self.n_components_))
-            elbo[chunk] = network.elbo(x.to(dtype), noise.to(device, dtype)).numpy(force=True)
-            if not are_finite(elbo[chunk]):
-                self._raise_not_finite(rows, chunk.start)
-
-        self._for_chunks(X, network, score, size=CHUNK_ROWS // 4)
-        return elbo
-
-    def score(self, X, y=None):
-        """Mean ELBO of the rows, in nats: higher is better, so grid searches can maximise it.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Numeric data.
-        y : None
-            Ignored.
-
-        Returns
-        -------
-        elbo : float
-        """
-        return float(self.score_samples(X).mean())
 
     def __getstate__(self):
         state = {k: v for k, v in super().__getstate__().items() if k != "_live"}

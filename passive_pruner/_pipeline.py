@@ -1,9 +1,9 @@
 """A fitted encoder and its remover merged into one smaller encoder."""
 
 import copy
-from itertools import pairwise
 
 import numpy as np
+from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
@@ -11,7 +11,7 @@ from passive_pruner._encoder import VAEEncoder
 from passive_pruner._remover import PassiveVariableRemover
 
 
-def prune_pipeline(pipe):
+def prune_pipeline(pipe, keep=None):
     """Merge a fitted encoder and its remover into one smaller encoder.
 
     The passive variables are cut out of the network, so that they are neither computed nor
@@ -21,20 +21,28 @@ def prune_pipeline(pipe):
     ----------
     pipe : Pipeline
         A fitted pipeline with a :class:`VAEEncoder` and, right after it, a
-        :class:`PassiveVariableRemover`. It is not changed.
+        :class:`PassiveVariableRemover`. It is not changed. If `keep` is given, a remover is not
+        needed.
+    keep : array-like of bool or int, or DataFrame, default=None
+        Variables of the encoder to keep, as :meth:`VAEEncoder.pruned` takes them, such as what
+        :func:`passive_pruner.regime.ablate` returns. None keeps those of the remover.
 
     Returns
     -------
     pruned : Pipeline
-        A fitted pipeline with the pruned encoder, in the place and by the name of the original,
-        and copies of all other steps except the remover. Its encoder has no variance columns:
-        they served the remover. Fitted anew, it trains an encoder of the width that was kept.
+        A pipeline with the pruned encoder, in the place and by the name of the original, and
+        without the remover. Without `keep` it is fitted, with copies of all other steps. With
+        `keep` the steps after the encoder would be given other columns than they were fitted on:
+        they are clones, to be fitted on the new codes as in the example. With a remover the
+        encoder has no variance columns: they served the remover. Fitted anew as a whole, the
+        pipeline trains an encoder of the width that was kept.
 
     Raises
     ------
     ValueError
-        If the two steps are not there, if the encoder draws its codes (``output="sampled"``),
-        or if a later step was fitted with column names that the pruned encoder does not have.
+        If the steps are not there. Without `keep`, if the encoder draws its codes
+        (``output="sampled"``), or if a later step was fitted with column names that the pruned
+        encoder does not have. With it, if it is not what :meth:`VAEEncoder.pruned` takes.
 
     See Also
     --------
@@ -59,7 +67,18 @@ def prune_pipeline(pipe):
     ['standardscaler', 'vaeencoder', 'logisticregression']
     >>> bool((pruned.predict(X) == pipe.predict(X)).all())
     True
+
+    By what the decoder does with a variable; the classifier learns the new codes:
+
+    >>> from passive_pruner.regime import ablate
+    >>> ablation = ablate(pipe["vaeencoder"], pipe["standardscaler"].transform(X))
+    >>> pruned = prune_pipeline(pipe, ablation)
+    >>> _ = pruned["logisticregression"].fit(pruned[:-1].transform(X), y)
+    >>> bool(pruned.score(X, y) > 0.9)
+    True
     """
+    if keep is not None:
+        return _prune_to(pipe, keep)
     encoder_at, remover_at = _find_pair(pipe)
     encoder, remover = pipe.steps[encoder_at][1], pipe.steps[remover_at][1]
     check_is_fitted(encoder)
@@ -91,25 +110,47 @@ def prune_pipeline(pipe):
     return pruned
 
 
-def _find_pair(pipe):
-    """Positions of the encoder and of the remover that follows it."""
+def _prune_to(pipe, keep):
+    """Cut an encoder, drop its remover, and leave the steps after it to be fitted."""
+    encoder_at, remover_at = _find_pair(pipe, remover_needed=False)
+    encoder = pipe.steps[encoder_at][1].pruned(keep)
+    if remover_at is not None:
+        encoder.set_params(add_variance=False)
+        _take_output_container(encoder, pipe.steps[remover_at][1])
+    steps = [(name, copy.deepcopy(step)) for name, step in pipe.steps[:encoder_at]]
+    steps.append((pipe.steps[encoder_at][0], encoder))
+    for at, (name, step) in enumerate(pipe.steps):
+        if at > encoder_at and at != remover_at:
+            steps.append((name, step if _is_passthrough(step) else clone(step)))
+    pruned = copy.copy(pipe)
+    pruned.steps = steps
+    return pruned
+
+
+def _find_pair(pipe, *, remover_needed=True):
+    """Positions of the encoder and of the remover that follows it; None for one that need not."""
     if not isinstance(pipe, Pipeline):
         raise TypeError(f"prune_pipeline takes a Pipeline, got {type(pipe).__name__}.")
     active = [i for i, (_, step) in enumerate(pipe.steps) if not _is_passthrough(step)]
-    pairs = [
-        (i, j)
-        for i, j in pairwise(active)
-        if isinstance(pipe.steps[i][1], VAEEncoder)
-        and isinstance(pipe.steps[j][1], PassiveVariableRemover)
-    ]
-    if len(pairs) != 1:
-        found = ", ".join(type(pipe.steps[i][1]).__name__ for i in active)
+    pairs = []
+    for i, j in zip(active, [*active[1:], None], strict=True):
+        if isinstance(pipe.steps[i][1], VAEEncoder):
+            is_remover = j is not None and isinstance(pipe.steps[j][1], PassiveVariableRemover)
+            if is_remover or not remover_needed:
+                pairs.append((i, j if is_remover else None))
+    if len(pairs) == 1:
+        return pairs[0]
+    found = ", ".join(type(pipe.steps[i][1]).__name__ for i in active) or "none"
+    if not remover_needed:
         raise ValueError(
-            "prune_pipeline needs one VAEEncoder directly followed by one PassiveVariableRemover, "
-            f"but the steps are: {found or 'none'}. Steps between the two, such as scalers, belong "
-            "after the remover; of nested pipelines, give the one that holds the two."
+            f"prune_pipeline needs one VAEEncoder, but the steps are: {found}. Of nested "
+            "pipelines, give the one that holds it."
         )
-    return pairs[0]
+    raise ValueError(
+        "prune_pipeline needs one VAEEncoder directly followed by one PassiveVariableRemover, "
+        f"but the steps are: {found}. Steps between the two, such as scalers, belong "
+        "after the remover; of nested pipelines, give the one that holds the two."
+    )
 
 
 def _is_passthrough(step):

@@ -19,7 +19,8 @@ from passive_pruner._common._validation import all_or_nothing, plain_array, vali
 from passive_pruner._common._warnings import warn_user
 from passive_pruner.exceptions import PassiveUndeterminedWarning
 from passive_pruner.regime import CRITERIA, LatentMoments, report
-from passive_pruner.regime._criteria import MIXED, PASSIVE, is_kept
+from passive_pruner.regime._criteria import is_kept
+from passive_pruner.regime._criterion import MIXED, PASSIVE, UNDECIDED
 from passive_pruner.regime._report import NEEDS_VARIANCES
 from passive_pruner.regime._standard_errors import is_prior_like
 from passive_pruner.regime._summary import is_decided, summarize
@@ -83,12 +84,19 @@ class PassiveVariableRemover(
     drop : {("passive",), ("passive", "mixed")}, default=("passive",)
         Types to remove besides negligible ones. Only "variance" knows mixed variables.
 
+    alpha : float, default=None
+        Highest false discovery rate, from 0 to 1, of the variables that are removed: the expected
+        share of those among them whose statistic over all rows that could be drawn is at least
+        `threshold`. A variable that the rule would remove but that is not shown to be so is
+        "undecided" and stays. None removes what the rule says for the given rows. See Notes for
+        what is assumed.
+
     Attributes
     ----------
     variable_types_ : ndarray of shape (n_components,), str
         "active", "mixed", "passive" or "negligible" for every latent variable, by the rule of the
-        criterion.
-    threshold_, criterion_, drop_ : float, str, tuple of str
+        criterion, and with `alpha` "undecided".
+    threshold_, criterion_, drop_, alpha_ : float, str, tuple of str, float or None
         The parameters that the types and the selection come from. Parameters that are set after
         ``fit`` act from the next ``fit`` or ``partial_fit`` on.
     moments_ : LatentMoments
@@ -101,7 +109,9 @@ class PassiveVariableRemover(
     report_ : DataFrame
         Evidence per latent variable, see :func:`passive_pruner.regime.report`, of which the columns
         that need posterior variances are there if X has them; and "decided", whether two standard
-        errors of the statistics would leave its type as it is.
+        errors of the statistics would leave its type as it is. With `alpha`, "decided" is whether
+        it has another type than "undecided", and "q_value" the smallest `alpha` that shows it to be
+        of a type that is removed.
     n_features_in_ : int
         Number of columns of X, variances included.
     feature_names_in_ : ndarray of shape (`n_features_in_`,), object
@@ -119,6 +129,7 @@ class PassiveVariableRemover(
     --------
     passive_pruner.VAEEncoder : Writes the codes, and with ``add_variance=True`` the variances.
     sklearn.feature_selection.VarianceThreshold : The same test as "active_units", on any data.
+    sklearn.feature_selection.SelectFdr : The same control of errors, for tests that need y.
 
     Notes
     -----
@@ -141,6 +152,18 @@ class PassiveVariableRemover(
     judged by "variance" and "kl" too: E[mu^2] + E[s2] is then the square of what each was
     multiplied by. They are taken for such where that sum is above 3 for a variable.
 
+    With `alpha` the hypothesis that its statistic is at least `threshold` is tested for every
+    variable, and the procedure of Benjamini and Hochberg [4]_ decides over all. "variance" tests
+    all conditions of passive, and with ``drop=("passive", "mixed")`` whether E[s2] <= threshold;
+    "entropy" the variance, which no entropy power exceeds. The tests assume independent rows, and
+    that tests of different variables are independent or positively dependent (PRDS) [5]_; for
+    any dependence divide `alpha` by 1 + 1/2 + ... + 1/n_components. A variable may be active in
+    few rows of which a sample holds too few or none: such rows are expected to have codes N(0, 1)
+    under "active_units" and "entropy", s2 = 0 under "variance", the normal codes of the largest
+    variable under "explained_variance", under "kl" 2 nats or the largest mean of all variables,
+    and heavier tails where the rows at hand have them. Tails of infinite fourth moment are beyond
+    it. Nothing is shown below 8 rows, and little where `threshold` times their number is below 5.
+
     Pruning does not always help. A passive mean is small, not empty, and a model that rescales
     its inputs can still read it [3]_: compare with ``threshold=0``.
 
@@ -152,6 +175,10 @@ class PassiveVariableRemover(
        2016, section 5.2, arXiv:1509.00519.
     .. [3] P. Clapham, L. Bonheme and M. Grzes, "Entropy-Based Characterisation of the Polarised
        Regime in Latent Variable Models", 2026, arXiv:2605.15965.
+    .. [4] Y. Benjamini and Y. Hochberg, "Controlling the False Discovery Rate: A Practical and
+       Powerful Approach to Multiple Testing", Journal of the Royal Statistical Society B 57, 1995.
+    .. [5] Y. Benjamini and D. Yekutieli, "The Control of the False Discovery Rate in Multiple
+       Testing under Dependency", The Annals of Statistics 29(4), 2001.
 
     Examples
     --------
@@ -163,6 +190,12 @@ class PassiveVariableRemover(
     array(['active', 'passive', 'active'], dtype='<U7')
     >>> remover.transform(posterior.mean).shape
     (1000, 2)
+
+    In 30 rows a variable can look passive by chance:
+
+    >>> few = PassiveVariableRemover(alpha=0.05).fit(posterior.mean[:30])
+    >>> few.variable_types_
+    array(['active', 'undecided', 'active'], dtype='<U9')
     """
 
     _parameter_constraints: ClassVar[dict] = {
@@ -170,12 +203,14 @@ class PassiveVariableRemover(
         # A view, so that a criterion that is added later is known.
         "criterion": [StrOptions(CRITERIA.keys())],
         "drop": [list, tuple],
+        "alpha": [Interval(Real, 0, 1, closed="both"), None],
     }
 
-    def __init__(self, *, threshold=None, criterion="active_units", drop=("passive",)):
+    def __init__(self, *, threshold=None, criterion="active_units", drop=("passive",), alpha=None):
         self.threshold = threshold
         self.criterion = criterion
         self.drop = drop
+        self.alpha = alpha
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
@@ -198,8 +233,8 @@ class PassiveVariableRemover(
         Raises
         ------
         ValueError
-            If X is invalid, contradicts the criterion, is in units that it does not read, or has
-            no variable left to keep.
+            If X is invalid, contradicts the criterion, is in units that it does not read, does not
+            tell the standard errors that `alpha` needs, or has no variable left to keep.
         """
         with fit_task(self, X, y), all_or_nothing(self):
             vars(self).pop("moments_", None)
@@ -211,8 +246,8 @@ class PassiveVariableRemover(
     def partial_fit(self, X, y=None):
         """Learn the types from all batches so far, as if they had come at once.
 
-        A `threshold` or `drop` that was changed in between holds for all batches, and so does a
-        criterion that reads the same columns.
+        A `threshold`, `drop` or `alpha` that was changed in between holds for all batches, and so
+        does a criterion that reads the same columns.
 
         Parameters
         ----------
@@ -261,9 +296,12 @@ class PassiveVariableRemover(
         given = criterion.threshold if self.threshold is None else self.threshold
         self.threshold_, self.criterion_ = float(given), self.criterion
         self.drop_ = tuple(map(str, self.drop))
+        self.alpha_ = None if self.alpha is None else float(self.alpha)
         if self.threshold_ > 0:
             criterion.check_units(self.moments_)
-        self.variable_types_ = criterion(self.moments_, self.threshold_)
+        self.variable_types_ = criterion(
+            self.moments_, self.threshold_, alpha=self.alpha_, drop=self.drop_
+        )
         self.undetermined_ = self._is_undetermined()
         if self.undetermined_:
             self._warn_of_draws()
@@ -299,8 +337,12 @@ class PassiveVariableRemover(
         table = report(self.moments_, self.variable_types_, names=self._variable_names())
         if not self.moments_.has_variance:
             table = table.drop(columns=list(NEEDS_VARIANCES))
-        decided = is_decided(self.moments_, self.criterion_, self.threshold_)
-        table.insert(1, "decided", decided | (self.threshold_ == 0))
+        if self.alpha_ is None:
+            decided = is_decided(self.moments_, self.criterion_, self.threshold_)
+            table.insert(1, "decided", decided | (self.threshold_ == 0))
+        else:
+            table.insert(1, "decided", self.variable_types_ != UNDECIDED)
+            table.insert(2, "q_value", self._q_values())
         return table
 
     def summary(self):
@@ -310,7 +352,8 @@ class PassiveVariableRemover(
         -------
         summary : str
             Several lines. A variable is undecided if two standard errors of its statistics could
-            change its type, see :func:`passive_pruner.regime.standard_errors`.
+            change its type, see :func:`passive_pruner.regime.standard_errors`; with `alpha`, if
+            the rule would remove it but its q value is above `alpha`.
 
         Examples
         --------
@@ -332,6 +375,8 @@ class PassiveVariableRemover(
             criterion=self.criterion_,
             threshold=self.threshold_,
             names=self._variable_names(),
+            alpha=self.alpha_,
+            q_values=None if self.alpha_ is None else self._q_values(),
         )
         if self.undetermined_:
             text += (
@@ -343,6 +388,10 @@ class PassiveVariableRemover(
     def _variable_names(self):
         names = getattr(self, "feature_names_in_", None)
         return None if names is None else names[: self.moments_.n_components]
+
+    def _q_values(self):
+        criterion = CRITERIA[self.criterion_]
+        return criterion.q_values(self.moments_, self.threshold_, drop=self.drop_)
 
     def _is_kept(self):
         return is_kept(self.variable_types_, self.threshold_, self.drop_)
@@ -435,6 +484,10 @@ class PassiveVariableRemover(
         if hasattr(self, "moments_") and not hasattr(self, "criterion_"):
             self.threshold_, self.criterion_ = float(self.threshold), self.criterion
             self.drop_ = tuple(map(str, self.drop))
+        # States of versions without control of errors.
+        self.alpha = getattr(self, "alpha", None)
+        if hasattr(self, "moments_"):
+            self.alpha_ = getattr(self, "alpha_", None)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

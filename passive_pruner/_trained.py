@@ -17,8 +17,14 @@ from passive_pruner.regime import LatentMoments
 from passive_pruner.regime import variance as variance_criterion
 from passive_pruner.training._distributed import n_processes
 from passive_pruner.training._start import obstacle_to_factor_analysis, start_at_factor_analysis
-from passive_pruner.training._training import EPOCH_STEPS, PROBE_ROWS, Training
-from passive_pruner.training._width import find_width
+from passive_pruner.training._training import DECAY, EPOCH_STEPS, PROBE_ROWS, Training
+from passive_pruner.training._width import (
+    START_WIDTH,
+    STEPS_PER_STEP_AFTER_CUT,
+    find_variables,
+    necessary_factors,
+    of_variables,
+)
 from passive_pruner.vae import MLP, BetaVAE, Gaussian
 from passive_pruner.vae._likelihoods import LIKELIHOODS
 from passive_pruner.vae._network import is_own, resolve_device
@@ -165,48 +171,127 @@ class TrainedVAE(FittedVAE):
         X = block.compute()
         return self._table(X, reset=False) if X.shape[0] else None
 
-    def _count_components(self, table, rows, eval_rows, seed):
-        """Set `n_components_`, which "auto" finds by training."""
-        self.n_components_ = self.n_components
+    def _start_width(self, table, rows, eval_rows, seed):
+        """Set `n_components_` to what training begins with, and tell whether it is to be cut."""
         if self.n_components != "auto":
-            return
+            self.n_components_ = self.n_components
+            return False
         if n_processes() > 1:
             raise ValueError(
                 "n_components='auto' is found on the rows of one process, and another process may "
                 "find another number. Fit on a sample before the process group is made, and give "
                 "the n_components_ that it finds."
             )
+        self.n_components_ = min(self._n_inputs, START_WIDTH)
+        if self.init_ == "random":
+            return True
+        with plain_torch(grad=True):
+            network, n_factors = self._network_at_factors(table, rows, eval_rows, seed)
+            while n_factors == self.n_components_ < self._n_inputs:
+                self.n_components_ = min(2 * self.n_components_, self._n_inputs)
+                network, n_factors = self._network_at_factors(table, rows, eval_rows, seed)
+            if n_factors > 0:
+                self.n_components_ = necessary_factors(network, table, rows, seed)
+        return n_factors == 0
+
+    def _search(self, table, rows, eval_rows, seed, *, max_steps, on_epoch=None, **kwargs):
+        """Train at the widths that "auto" begins with, the last of which is `n_components_` then.
+
+        Returns the trainings, whether one was ended from outside, and the numbers of the variables
+        of the last that carry information.
+        """
+        trainings = []
+        is_ended = False
+
+        def end_epoch(history):
+            nonlocal is_ended
+            is_ended = on_epoch is not None and on_epoch(trainings[-1].module, history)
+            return is_ended
 
         def train(width, n_steps):
+            nonlocal is_ended
             self.n_components_ = width
-            # Always from random weights: a curved surface takes more factors than it has
-            # dimensions, and a network that starts with them keeps them.
-            network = self._network_at_random(table, seed)
-            training = self._training(
-                network, table, rows, eval_rows, seed, n_steps=n_steps, epoch_steps=EPOCH_STEPS
-            )
-            # Half a search is no search: an interrupted one ends the fit.
-            training.keeps_interrupted = False
+            network, start = self._new_network(table, rows, eval_rows, seed)
+            params = {**start, **kwargs, "n_steps": n_steps, "on_epoch": end_epoch}
+            training = self._training(network, table, rows, eval_rows, seed, **params)
+            trainings.append(training)
             training.run()
-            return network, training.history[-1]["step"]
+            # After an interrupt the optimiser has no state to go on from.
+            is_ended = is_ended or training.state is None
+            return network, n_steps if is_ended else training.history[-1]["step"]
 
-        with plain_torch(grad=True):
-            self.n_components_ = find_width(
-                train, table, self._n_inputs, max_steps=self.max_steps, seed=seed
-            )
+        numbers = find_variables(train, table, self._n_inputs, max_steps=max_steps, seed=seed)
+        return trainings, is_ended, numbers
+
+    def _train_auto(self, table, rows, eval_rows, seed, *, on_epoch, on_epoch_begin):
+        """Train wide, cut out the variables that carry no information, and train to the end."""
+        params = {"on_epoch_begin": on_epoch_begin, "verbose": bool(self.verbose)}
+        max_steps = self.max_steps - self.max_steps // (STEPS_PER_STEP_AFTER_CUT + 1)
+        trainings, is_ended, numbers = self._search(
+            table,
+            rows,
+            eval_rows,
+            seed,
+            max_steps=max_steps,
+            on_epoch=on_epoch,
+            n_decays=0,
+            **params,
+        )
+        wide = trainings[-1]
+        with torch.no_grad():
+            blueprint, weights = self._blueprint().cut(wide.module.weights(), numbers)
+        self.n_components_ = len(numbers)
+        network = blueprint.load(weights)
+        n_wide = wide.history[-1]["step"]
+        n_steps = self.max_steps - sum(training.history[-1]["step"] for training in trainings)
+        if not wide.counts_start or not self.early_stopping:
+            n_steps = min(n_steps, n_wide // STEPS_PER_STEP_AFTER_CUT)
+        training = self._training(
+            network,
+            table,
+            rows,
+            eval_rows,
+            seed + n_wide,
+            n_steps=0 if is_ended else n_steps,
+            learning_rate=self.learning_rate / DECAY,
+            epoch_steps=EPOCH_STEPS // LOOKS,
+            n_decays=N_DECAYS - 1 if wide.counts_start else 0,
+            counts_start=True,
+            first_step=n_wide,
+            history=of_variables(wide.history, numbers),
+            on_epoch=lambda history: on_epoch(network, history),
+            **params,
+        )
+        training.run()
+        return network, training
+
+    def _can_cut(self, table, seed):
+        """Whether passive variables can be cut out of the network."""
+        blueprint = self._blueprint()
+        network = blueprint.build(table.part(slice(0, PROBE_ROWS))[:], seed)
+        try:
+            with torch.no_grad():
+                blueprint.cut(network.weights(), np.arange(1))
+        except ValueError:
+            return False
+        return True
 
     def _network_at_random(self, table, seed):
         statistics = table.draw(MAX_STATISTICS_ROWS, np.random.default_rng(seed))
         return self._blueprint().build(statistics[:], seed)
 
-    def _new_network(self, table, rows, eval_rows, seed):
-        """Make a network, and the parameters of :class:`Training` that suit its start."""
+    def _network_at_factors(self, table, rows, eval_rows, seed):
+        """Make a network that is a factor analysis, and tell how many factors it has."""
         network = self._network_at_random(table, seed)
-        if self.init_ == "random":
-            return network, {}
         beta = self.objective_.beta if type(self.objective_) is BetaVAE else 1.0
         held_out = np.setdiff1d(eval_rows, rows)
-        n_factors = start_at_factor_analysis(network, table, rows, held_out, beta)
+        return network, start_at_factor_analysis(network, table, rows, held_out, beta)
+
+    def _new_network(self, table, rows, eval_rows, seed):
+        """Make a network, and the parameters of :class:`Training` that suit its start."""
+        if self.init_ == "random":
+            return self._network_at_random(table, seed), {}
+        network, n_factors = self._network_at_factors(table, rows, eval_rows, seed)
         start = {"counts_start": True, "n_decays": N_DECAYS}
         if n_factors == 0 and self.init == "auto":
             # Nothing is correlated, so whatever there is to find lies where all variables at the
@@ -232,7 +317,6 @@ class TrainedVAE(FittedVAE):
             eval_rows=eval_rows,
             n_steps=n_steps,
             batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
             kl_warmup_steps=self.kl_warmup_steps,
             device=resolve_device(self.device),
             tol=self.tol,
@@ -242,17 +326,20 @@ class TrainedVAE(FittedVAE):
             **{
                 "patience": self.n_iter_no_change if self.early_stopping else None,
                 "epoch_steps": self._epoch_steps(self.columns_),
+                "learning_rate": self.learning_rate,
                 **kwargs,
             },
         )
 
-    def _train(self, table, rows, eval_rows, seed, *, continued, task, one_pass=False):
+    def _train(
+        self, table, rows, eval_rows, seed, *, continued, task, one_pass=False, is_wide=False
+    ):
         first_step = self.n_steps_ if continued else 0
         n_steps = -(-len(table) // self.batch_size) if one_pass else self.max_steps
         if not one_pass:
             self._compare_schedules(first_step + n_steps)
 
-        def end_epoch(history):
+        def end_epoch(network, history):
             return task.end_epoch(
                 lambda: {
                     "weights_": network.weights(),
@@ -264,30 +351,45 @@ class TrainedVAE(FittedVAE):
             )
 
         with plain_torch(grad=True):
-            if continued:
-                network, start = self._blueprint().load(self.weights_), {}
+            if is_wide and not self._can_cut(table, seed):
+                # Half a search is no search: an interrupted one ends the fit.
+                limits = {"max_steps": self.max_steps, "keeps_interrupted": False}
+                *_, numbers = self._search(table, rows, eval_rows, seed, **limits)
+                self.n_components_, is_wide = len(numbers), False
+            if is_wide:
+                network, training = self._train_auto(
+                    table,
+                    rows,
+                    eval_rows,
+                    seed,
+                    on_epoch_begin=task.begin_epoch,
+                    on_epoch=end_epoch,
+                )
             else:
-                network, start = self._new_network(table, rows, eval_rows, seed)
-            training = self._training(
-                network,
-                table,
-                rows,
-                eval_rows,
-                seed,
-                n_steps=n_steps,
-                verbose=bool(self.verbose),
-                first_step=first_step,
-                history=list(self.history_) if continued else [],
-                state=getattr(self, "training_state_", None) if one_pass else None,
-                on_epoch_begin=task.begin_epoch,
-                on_epoch=end_epoch,
-                # A pass that is cut short is none: an interrupt ends the loop that makes passes.
-                keeps_interrupted=not one_pass,
-                **({**start, "patience": None} if one_pass else start),
-            )
-            if continued:
-                self._compare_with_start(network, table, seed)
-            training.run()
+                if continued:
+                    network, start = self._blueprint().load(self.weights_), {}
+                else:
+                    network, start = self._new_network(table, rows, eval_rows, seed)
+                training = self._training(
+                    network,
+                    table,
+                    rows,
+                    eval_rows,
+                    seed,
+                    n_steps=n_steps,
+                    verbose=bool(self.verbose),
+                    first_step=first_step,
+                    history=list(self.history_) if continued else [],
+                    state=getattr(self, "training_state_", None) if one_pass else None,
+                    on_epoch_begin=task.begin_epoch,
+                    on_epoch=lambda history: end_epoch(network, history),
+                    # A pass that is cut short is none: an interrupt ends the loop of passes.
+                    keeps_interrupted=not one_pass,
+                    **({**start, "patience": None} if one_pass else start),
+                )
+                if continued:
+                    self._compare_with_start(network, table, seed)
+                training.run()
         self.weights_ = network.weights()
         self._freeze()
         self.history_ = training.history

@@ -75,6 +75,7 @@ class RemoverOnAnyData(PassiveVariableRemover):
         RemoverOnAnyData(threshold=0.5),
         RemoverOnAnyData(criterion="variance", drop=["mixed", "passive"]),
         RemoverOnAnyData(criterion="kl"),
+        RemoverOnAnyData(alpha=0.05),
     ]
 )
 def test_scikit_learn_checks(estimator, check):

@@ -1,4 +1,4 @@
-"""find_width: the number of factors that made the data, within a budget."""
+"""find_variables: the number of factors that made the data, within a budget."""
 
 import numpy as np
 import pandas as pd
@@ -9,10 +9,12 @@ from conftest import small_encoder
 from scipy.sparse import coo_array
 from sklearn.base import clone
 
+from passive_pruner import _trained
 from passive_pruner._common._rows import Rows
+from passive_pruner.exceptions import TrainingInterruptedWarning
 from passive_pruner.training import _training, _width
-from passive_pruner.training._width import find_width
-from passive_pruner.vae import MLP, BetaVAE
+from passive_pruner.training._width import find_variables
+from passive_pruner.vae import MLP, BetaVAE, FromFactory
 
 
 def factors(n_factors, n_columns, *, curved, noise=0.3, n_samples=1000):
@@ -39,7 +41,7 @@ def linear_encoder(max_steps=2000):
 
 
 class Trainings:
-    """What find_width trains for an encoder: its widths, budgets and steps."""
+    """What find_variables trains for an encoder: its widths, budgets and steps."""
 
     def __init__(self, encoder):
         self.encoder = encoder
@@ -48,7 +50,7 @@ class Trainings:
     def find(self, X, n_features, *, max_steps=None, seed=0):
         self.X = X
         max_steps = max_steps or self.encoder.max_steps
-        return find_width(self._train, Rows(X), n_features, max_steps=max_steps, seed=seed)
+        return len(find_variables(self._train, Rows(X), n_features, max_steps=max_steps, seed=seed))
 
     def _train(self, width, n_steps):
         fitted = clone(self.encoder).set_params(n_components=width, max_steps=n_steps).fit(self.X)
@@ -105,7 +107,8 @@ def test_the_search_keeps_to_its_budget(linear, max_steps, early_stopping, monke
 
 
 @pytest.mark.parametrize("max_steps", [120, 500])
-def test_fit_takes_no_more_than_its_budget_after_the_search(linear, max_steps, monkeypatch):
+@pytest.mark.parametrize("early_stopping", [True, False])
+def test_fit_takes_no_more_than_its_budget(linear, max_steps, early_stopping, monkeypatch):
     taken = []
     train_step = _training.VAENet.train_step
 
@@ -115,11 +118,134 @@ def test_fit_takes_no_more_than_its_budget_after_the_search(linear, max_steps, m
 
     monkeypatch.setattr(_training.VAENet, "train_step", counted)
     _, X = linear
-    params = {"n_components": "auto", "early_stopping": False}
+    params = {"n_components": "auto", "early_stopping": early_stopping}
     encoder = linear_encoder(max_steps).set_params(**params).fit(X)
-    assert taken.count(12) == max_steps  # the search, at the width of the columns
-    assert taken[max_steps:] == [encoder.n_components_] * max_steps
-    assert encoder.n_steps_ == max_steps
+    assert encoder.n_steps_ == len(taken) <= max_steps
+    assert encoder.n_steps_ == max_steps or early_stopping
+    assert taken == sorted(taken, reverse=True)  # wide first, then cut
+    assert taken.count(12) + taken.count(encoder.n_components_) == len(taken)
+    assert taken.count(12) <= max_steps - max_steps // 6
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("k", range(2, 7))
+def test_the_width_is_the_number_of_factors(k, seed):
+    X = factors(k, 20, curved=False)
+    encoder = small_encoder(n_components="auto", max_steps=1000, random_state=seed).fit(X)
+    assert encoder.init_ == "random"
+    assert encoder.n_components_ == k
+
+
+def from_factors(**params):
+    """An encoder that starts at factor analysis, and whose width is found before it trains."""
+    defaults = {
+        "n_components": "auto",
+        "architecture": MLP((32,), linear_path=True),
+        "learning_rate": 1e-3,
+        "max_steps": 20,
+    }
+    return small_encoder(**{**defaults, **params})
+
+
+@pytest.mark.parametrize("k", range(2, 7))
+@pytest.mark.parametrize("curved", [False, True])
+def test_the_width_after_a_start_at_factor_analysis_is_the_number_of_factors(k, curved):
+    X = factors(k, 20, curved=curved)
+    encoder = from_factors().fit(X)
+    assert encoder.init_ == "factor_analysis"
+    # From 1000 rows a regression learns less of what is curved than there is to learn.
+    assert encoder.n_components_ in ((k, k + 1) if curved else (k,))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_width_hardly_depends_on_the_rows_that_were_seen(seed):
+    X = factors(5, 30, curved=True, n_samples=2000)
+    rows = np.random.default_rng(seed).permutation(2000)[:1000]
+    assert from_factors(random_state=seed).fit(X[rows]).n_components_ in (5, 6)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(("n", "p", "k"), [(50, 10, 2), (60, 100, 3), (5000, 8, 3)])
+def test_no_factor_of_a_linear_model_is_taken_for_a_function_of_others(seed, n, p, k):
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((n, k)) @ rng.standard_normal((k, p)) * 2
+    X = (X + rng.standard_normal((n, p))).astype("float32")
+    encoder = from_factors(random_state=seed, early_stopping=False, max_steps=1).fit(X)
+    wide = clone(encoder).set_params(n_components=min(n, p)).fit(X)
+    # Before training the variables in use are the factors.
+    assert encoder.n_components_ == (wide.history_[0]["mean_of_variance"] < 1 - 1e-6).sum()
+
+
+def test_on_a_curved_surface_the_width_found_is_a_better_model_than_a_wide_one():
+    X = factors(3, 20, curved=True, n_samples=1500)
+    params = {"max_steps": 600}
+    auto = from_factors(**params).fit(X[:1000])
+    wide = from_factors(n_components=20, **params).fit(X[:1000])
+    assert auto.score(X[1000:]) > wide.score(X[1000:]) + 0.3
+
+
+def test_a_start_of_nothing_but_factors_is_made_wider(monkeypatch):
+    monkeypatch.setattr(_trained, "START_WIDTH", 2)
+    assert from_factors().fit(factors(5, 12, curved=False)).n_components_ == 5
+
+
+@pytest.mark.filterwarnings("ignore::passive_pruner.exceptions.CollapseWarning")
+@pytest.mark.parametrize("init", ["auto", "factor_analysis"])
+def test_where_there_is_no_factor_variables_are_cut_out(init):
+    X = np.random.default_rng(0).standard_normal((500, 6)).astype("float32")
+    assert from_factors(init=init, max_steps=600).fit(X).n_components_ < 6
+
+
+def test_the_width_of_a_table_with_missing_cells():
+    X = factors(3, 20, curved=False)
+    X[np.random.default_rng(0).random(X.shape) < 0.2] = np.nan
+    assert from_factors(allow_missing=True).fit(X).n_components_ == 3
+
+
+def test_the_width_of_counts_is_at_most_the_number_of_factors():
+    X = np.random.default_rng(0).poisson(np.exp(0.5 * factors(3, 20, curved=False) + 1))
+    auto = from_factors(likelihood="poisson", init="factor_analysis").fit(X)
+    wide = clone(auto).set_params(n_components=20).fit(X)
+    assert 3 <= auto.n_components_ <= (wide.history_[0]["mean_of_variance"] < 1 - 1e-6).sum()
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("init", ["auto", "random"])
+def test_one_training_is_no_worse_than_a_wide_one_and_costs_little_more(seed, init, cancer):
+    X, _ = cancer
+    X = (X - X.mean(axis=0)) / X.std(axis=0)
+    params = {
+        "architecture": MLP((32,), linear_path=True),
+        "max_steps": 3000,
+        "random_state": seed,
+        "init": init,
+    }
+    auto, wide = (small_encoder(n_components=n, **params).fit(X) for n in ("auto", 30))
+    new = small_encoder(n_components=auto.n_components_, **params).fit(X)
+    assert auto.n_components_ < 30
+    if init == "random":  # otherwise a training that lowers its rate may go on for longer
+        assert auto.n_steps_ <= 1.2 * wide.n_steps_
+    assert auto.score(X) > min(wide.score(X), new.score(X)) - 0.5
+
+
+@pytest.mark.parametrize("early_stopping", [True, False])
+def test_the_history_is_that_of_the_variables_that_stayed(early_stopping, linear):
+    _, X = linear
+    encoder = linear_encoder(600).set_params(n_components="auto", early_stopping=early_stopping)
+    history = encoder.fit(X).history_
+    epochs = [record["epoch"] for record in history]
+    assert epochs == list(range(epochs[0], epochs[0] + len(epochs)))
+    assert (np.diff([record["step"] for record in history]) >= 0).all()
+    assert encoder.n_iter_ == epochs[-1]
+    assert encoder.n_steps_ == history[-1]["step"]
+    for record in history:
+        shapes = {v.shape for v in record.values() if isinstance(v, np.ndarray)}
+        assert shapes == {(encoder.n_components_,)}
+        assert record["n_active"] == (record["variance_of_mean"] > 0.1).sum()
+    cut = next(i for i in range(1, len(history)) if history[i]["step"] == history[i - 1]["step"])
+    assert encoder.best_epoch_ >= epochs[cut]
+    more = encoder.set_params(warm_start=True, max_steps=20).fit(X)
+    assert more.n_steps_ == history[-1]["step"] + 20
 
 
 def test_data_without_information_needs_one_variable():
@@ -167,16 +293,19 @@ def test_rows_on_which_variables_are_counted_stand_for_the_table(seed, kind, mon
             return x, torch.zeros_like(x)
 
     network = Reads()
-    find_width(lambda width, n_steps: (network, 1), Rows(X), 2, max_steps=1, seed=seed)
+    find_variables(lambda width, n_steps: (network, 1), Rows(X), 2, max_steps=1, seed=seed)
     assert network.read.shape == (200, 2)
     # Four standard errors of the standard deviation of 200 rows.
     np.testing.assert_allclose(network.read.numpy().std(axis=0), X.std(axis=0), rtol=0.2)
 
 
-@pytest.mark.parametrize("at", [1, 150])
-def test_an_interrupted_search_stops_the_fit(linear, at, monkeypatch):
+@pytest.mark.parametrize(("at", "kept"), [(1, None), (150, "wide"), (-5, "cut"), (-60, "cut")])
+def test_an_interrupt_keeps_what_was_learned(at, kept, linear, monkeypatch):
+    _, X = linear
+    encoder = linear_encoder(500).set_params(n_components="auto", early_stopping=False)
     calls = iter(range(1, 10_000))
     train_step = _training.VAENet.train_step
+    at %= 500
 
     def interrupted(*args, **params):
         if next(calls) == at:
@@ -184,11 +313,18 @@ def test_an_interrupted_search_stops_the_fit(linear, at, monkeypatch):
         return train_step(*args, **params)
 
     monkeypatch.setattr(_training.VAENet, "train_step", interrupted)
-    _, X = linear
-    encoder = linear_encoder().set_params(n_components="auto")
-    with pytest.raises(KeyboardInterrupt):
+    if kept is None:
+        with pytest.raises(KeyboardInterrupt):
+            encoder.fit(X)
+        assert not [name for name in vars(encoder) if name.endswith("_")]
+        return
+    with pytest.warns(TrainingInterruptedWarning):
         encoder.fit(X)
-    assert not [name for name in vars(encoder) if name.endswith("_")]
+    assert next(calls) == at + 1  # nothing is trained after an interrupt
+    assert encoder.n_steps_ < at
+    assert (encoder.n_steps_ < 417) == (kept == "wide")
+    assert encoder.transform(X).shape == (1000, encoder.n_components_)
+    assert encoder.history_[-1]["variance_of_mean"].shape == (encoder.n_components_,)
 
 
 @pytest.mark.parametrize("container", [np.ndarray.tolist, pd.DataFrame, pl.DataFrame, coo_array])
@@ -201,11 +337,26 @@ def test_containers(container, linear):
     assert encoder.fit(table).n_components_ == encoder.fit(X).n_components_
 
 
-def test_the_encoder_searches_when_it_is_told_to(linear):
-    encoder, X = linear
+class OfAllCodes(torch.nn.Module):
+    """Outputs that change with the number of variables: no variable can be cut out."""
+
+    def __init__(self, *sizes):
+        super().__init__()
+        self.layer = torch.nn.Linear(*sizes)
+
+    def forward(self, z):
+        return self.layer(z / (1 + z.abs().mean(dim=1, keepdim=True)))
+
+
+def uncuttable(n_inputs, n_components, n_outputs):
+    return torch.nn.Linear(n_inputs, 2 * n_components), OfAllCodes(n_components, n_outputs)
+
+
+def test_a_network_that_cannot_be_cut_is_trained_anew(linear):
+    _, X = linear
+    encoder = linear_encoder(300).set_params(architecture=FromFactory(uncuttable))
     auto = clone(encoder).set_params(n_components="auto").fit(X)
-    given = clone(encoder).set_params(n_components=4).fit(X)
-    assert auto.n_components == "auto"
+    given = clone(encoder).set_params(n_components=auto.n_components_).fit(X)
+    assert auto.n_components_ < 12
     np.testing.assert_array_equal(auto.transform(X), given.transform(X))
     assert auto.n_steps_ == given.n_steps_
-    assert auto.pruned([1, 0]).n_components_ == 2

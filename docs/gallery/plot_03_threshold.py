@@ -52,8 +52,10 @@ with TemporaryDirectory() as cache:
 
 # %%
 # Nearest neighbours read codes as they are, in which a passive variable is small and hardly counts.
-# The title names the threshold that the search chose, and all that are within one standard error of
-# the highest score, the shaded band: between these the folds do not decide.
+# The title names the threshold that the search chose (dotted line), and all that are within one
+# standard error of the highest score, the shaded band: between these the folds do not decide. The
+# dashed line is at the one of them that keeps the fewest variables. A search takes that one with
+# ``refit=one_standard_error_rule``, from :mod:`passive_pruner.study`.
 ThresholdDisplay.from_estimator(searches["as they are"])
 plt.show()
 

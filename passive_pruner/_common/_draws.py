@@ -126,7 +126,7 @@ def normal_numbers(keys: np.ndarray, n_numbers: int, seed: int = 0) -> np.ndarra
     return numbers
 
 
-def elbo_noise(keys: np.ndarray, n_components: int) -> np.ndarray:
+def elbo_noise(keys: np.ndarray, n_components: int, n_points: int = ELBO_POINTS) -> np.ndarray:
     """Make the standard normal points at which the ELBO of each row is taken.
 
     Parameters
@@ -135,14 +135,16 @@ def elbo_noise(keys: np.ndarray, n_components: int) -> np.ndarray:
         Keys of the rows.
     n_components : int
         Number of latent variables.
+    n_points : int, default=32
+        Number of points per row, twice a power of two.
 
     Returns
     -------
-    noise : ndarray of shape (32, n_samples, n_components), float64
+    noise : ndarray of shape (n_points, n_samples, n_components), float64
     """
     from scipy.stats import qmc  # takes as long to import as all else here
 
-    sobol = qmc.Sobol(n_components, rng=np.random.default_rng(0)).random(ELBO_POINTS // 2)
+    sobol = qmc.Sobol(n_components, rng=np.random.default_rng(0)).random(n_points // 2)
     shift = uniform_numbers(keys, n_components)
     uniform = sobol[:, np.newaxis] + shift
     half = ndtri(np.clip(uniform % 1, 1e-12, 1 - 1e-12))

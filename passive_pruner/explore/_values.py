@@ -24,7 +24,8 @@ from passive_pruner.plots._inputs import (
     variable_names,
 )
 from passive_pruner.regime import CRITERIA, report
-from passive_pruner.regime._criteria import NEGLIGIBLE, TYPES, is_kept
+from passive_pruner.regime._criteria import is_kept
+from passive_pruner.regime._criterion import NEGLIGIBLE, TYPES, UNDECIDED
 from passive_pruner.regime._units import looks_whitened
 
 #: Thresholds of the slider: 0, which keeps everything, and three to six per factor of ten.
@@ -63,7 +64,7 @@ def compute_values(
         cv = _folds_of_rows(cv, rows, n_given)
     parts = find_encoder("explore", estimator, X, needs="moments")
     encoder = parts.encoder
-    criterion, threshold, drop = _rule(parts.remover)
+    criterion, threshold, drop, alpha = _rule(parts.remover)
     thresholds = _checked_thresholds(thresholds, threshold)
     moments = encoder.moments(parts.X, entropy=True)
     d = moments.n_components
@@ -73,8 +74,8 @@ def compute_values(
         score = _Score(codes, y, _after_encoder(estimator, parts), cv, scoring)
     criteria = {
         name: {
-            **_description(name, moments),
-            **_per_threshold(name, thresholds, drop, moments, score),
+            **_description(name, moments, alpha),
+            **_per_threshold(name, thresholds, drop, alpha, moments, score),
         }
         for name, rule in CRITERIA.items()
         # What variables explain is not known of every encoder.
@@ -89,8 +90,9 @@ def compute_values(
             "n_rows_given": n_given,
             "n_features": encoder.n_features_in_,
             "names": variable_names(encoder),
-            "types": [*TYPES, NEGLIGIBLE],
+            "types": [*TYPES, NEGLIGIBLE, UNDECIDED],
             "drop": drop,
+            "alpha": alpha,
             "start": {"criterion": criterion, "threshold": float(threshold)},
             "thresholds": thresholds,
             "criteria": criteria,
@@ -106,11 +108,12 @@ def compute_values(
 
 
 def _rule(remover):
-    """Return criterion, threshold and types to drop: as the remover was fitted, or its defaults."""
+    """Return criterion, threshold, types to drop and alpha: as fitted, or the defaults."""
     if remover is None:
         remover = PassiveVariableRemover()
-        return remover.criterion, CRITERIA[remover.criterion].threshold, remover.drop
-    return remover.criterion_, remover.threshold_, remover.drop_
+        threshold = CRITERIA[remover.criterion].threshold
+        return remover.criterion, threshold, remover.drop, remover.alpha
+    return remover.criterion_, remover.threshold_, remover.drop_, remover.alpha_
 
 
 def _checked_thresholds(steps, threshold):
@@ -131,23 +134,23 @@ def _folds_of_rows(cv, rows, n_given):
     return [[np.flatnonzero(np.isin(rows, every[part])) for part in fold] for fold in cv]
 
 
-def _description(criterion, moments):
+def _description(criterion, moments, alpha):
     """Say what the criterion is; a variable whose value is above the threshold is not passive."""
     rule = CRITERIA[criterion]
     return {
         "title": rule.title,
         "words": rule.words,
         "symbol": rule.distance_symbol + (f" ({rule.unit})" if rule.unit else ""),
-        "knows": rule.types,
+        "knows": rule.types if alpha is None else [*rule.types, UNDECIDED],
         "values": rule.distance(moments),
     }
 
 
-def _per_threshold(criterion, thresholds, drop, moments, score):
+def _per_threshold(criterion, thresholds, drop, alpha, moments, score):
     """Types, kept variables, total correlations in nats and scores, an entry per threshold."""
     rows = []
     for threshold in thresholds:
-        types = CRITERIA[criterion](moments, threshold)
+        types = CRITERIA[criterion](moments, threshold, alpha=alpha, drop=drop)
         kept = is_kept(types, threshold, drop)
         row = {"types": types, "kept": kept}
         for kind in ("mean", "sampled"):

@@ -2,7 +2,7 @@
 // Draws the values that Python computed; computes nothing but the order of the variables.
 const V = JSON.parse(document.getElementById("values").textContent);
 const byId = (id) => document.getElementById(id);
-const SYMBOLS = { active: "circle", mixed: "diamond", passive: "square", negligible: "triangle-down" };
+const SYMBOLS = { active: "circle", mixed: "diamond", passive: "square", negligible: "triangle-down", undecided: "cross" };
 // What s² would be in every row if a type were as clear as it can be.
 const IDEAL = { active: 0, passive: 1 };
 // The tolerance of the paper, for saying how near to that the variables are.
@@ -411,6 +411,7 @@ function start() {
   byId("slider").max = V.thresholds.length - 1;
   for (const article of document.querySelectorAll("article")) {
     article.style.borderLeftColor = V.colors[article.dataset.type];
+    article.hidden = article.dataset.type === "undecided" && V.alpha === null;
     article.querySelector("h2").append(document.createElement("b"));
   }
   if (V.score === null) {

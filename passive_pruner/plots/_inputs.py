@@ -138,7 +138,7 @@ def find_evidence(
             f"got {type(estimator).__name__} {'without' if X is None else 'with'} X."
         )
     try:
-        types = CRITERIA[criterion](moments, threshold)
+        types = CRITERIA[criterion](moments, threshold, **_control(parts.remover, criterion))
     except ValueError as error:
         raise ValueError(f"{error} With an encoder and X, {caller} makes them itself.") from error
     if parts.encoder is not None:
@@ -146,6 +146,13 @@ def find_evidence(
     else:
         names = [str(j) for j in range(moments.n_components)]
     return Evidence(moments, types, criterion, threshold, names, parts)
+
+
+def _control(remover, criterion: str) -> dict:
+    """Return the remover's control of errors, which is that of its own criterion."""
+    if remover is None or criterion != remover.criterion_:
+        return {}
+    return {"alpha": remover.alpha_, "drop": remover.drop_}
 
 
 def rule_of(remover, criterion: str | None, threshold: float | None) -> tuple[str, float]:

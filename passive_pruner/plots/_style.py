@@ -4,15 +4,21 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from passive_pruner.regime._criteria import ACTIVE, MIXED, NEGLIGIBLE, PASSIVE
+from passive_pruner.regime._criterion import ACTIVE, MIXED, NEGLIGIBLE, PASSIVE, UNDECIDED
 
 #: Type of a variable -> its colour in every picture. Blue and orange of Okabe and Ito's palette
 #: and a grey: they differ in lightness and along the blue-yellow axis, which red-green
 #: colour-blind people see. Negligible variables, which no rule names beside passive ones, are of
-#: the palette's sky blue.
-TYPE_COLORS = {ACTIVE: "#0072B2", MIXED: "#E69F00", PASSIVE: "#808080", NEGLIGIBLE: "#56B4E9"}
+#: the palette's sky blue, and undecided ones, which may be passive, of a lighter grey.
+TYPE_COLORS = {
+    ACTIVE: "#0072B2",
+    MIXED: "#E69F00",
+    UNDECIDED: "#BFBFBF",
+    PASSIVE: "#808080",
+    NEGLIGIBLE: "#56B4E9",
+}
 #: Type -> marker, so that no picture rests on colour alone.
-TYPE_MARKERS = {ACTIVE: "o", MIXED: "D", PASSIVE: "s", NEGLIGIBLE: "v"}
+TYPE_MARKERS = {ACTIVE: "o", MIXED: "D", UNDECIDED: "P", PASSIVE: "s", NEGLIGIBLE: "v"}
 #: Accents that stand for no type: vermillion and bluish green of the same palette.
 ACCENT, SECOND_ACCENT = "#D55E00", "#009E73"
 

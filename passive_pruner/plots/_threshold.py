@@ -1,7 +1,5 @@
 """What the threshold of the remover costs and what it saves."""
 
-import re
-
 import numpy as np
 from sklearn.base import is_classifier, is_regressor
 
@@ -9,6 +7,14 @@ from passive_pruner.plots._inputs import find_parts
 from passive_pruner.plots._style import ACCENT, TYPE_COLORS, make_axes, require_matplotlib
 from passive_pruner.regime import CRITERIA
 from passive_pruner.regime._criteria import is_kept
+from passive_pruner.study._one_standard_error import (
+    fewest_within_error,
+    highest,
+    rows_of_best,
+    scores_of,
+    threshold_parameter,
+    within_error,
+)
 
 
 class ThresholdDisplay:
@@ -29,8 +35,8 @@ class ThresholdDisplay:
     n_components : int, default=None
         Number of latent variables.
     best_threshold : float, default=None
-        The one that the search chose. It need not have the highest score of all that are drawn,
-        as a search may choose by another score or by a rule.
+        The one that the search chose, if it chose one. It need not have the highest score of all
+        that are drawn, as a search may choose by another score or by a rule.
     score_name : str, default="score"
         Name of the score.
 
@@ -47,10 +53,15 @@ class ThresholdDisplay:
     counts_ : list of Text
         Their sums, written over the bars.
     best_lines_ : list of Line2D
-        Lines at the threshold that was chosen.
+        Dotted lines at the threshold that was chosen.
     within_error_ : ndarray of shape (n_thresholds,), bool
         Which thresholds have a score within one standard error of the highest: the scores do not
         tell them apart, and the title names them.
+    fewest_threshold_ : float
+        The largest of those that keep the fewest variables of these, or the largest of these if
+        `n_kept` is None: what :func:`passive_pruner.study.one_standard_error_rule` chooses.
+    fewest_lines_ : list of Line2D
+        Dashed lines at `fewest_threshold_`; none where the standard error is unknown.
     band_ : Rectangle or None
         That standard error, shaded; None if it is unknown.
 
@@ -153,7 +164,8 @@ class ThresholdDisplay:
             Fitted: its moments tell how many variables each threshold keeps. None draws the score
             only.
         best_index : int, default=None
-            Position of the best candidate. None is the one with the highest score.
+            Position of the candidate that the search chose. None draws no choice, and holds other
+            parameters at the values of the highest score.
         metric : str, default=None
             Which score of several, "score" for a single one.
         score_name : str, default=None
@@ -172,32 +184,20 @@ class ThresholdDisplay:
         """
         require_matplotlib(f"{cls.__name__}.from_cv_results")
         metric = metric or "score"
-        name = _threshold_parameter(cv_results)
-        if f"mean_test_{metric}" not in cv_results:
-            known = [k[len("mean_test_") :] for k in cv_results if k.startswith("mean_test_")]
-            raise ValueError(f"metric must be one of {known}, got {metric!r}.")
-        mean = np.asarray(cv_results[f"mean_test_{metric}"], dtype=float)
-        if best_index is None:
-            best_index = int(np.nanargmax(mean))
-        folds = [k for k in cv_results if re.fullmatch(rf"split\d+_test_{metric}", k)]
+        name = threshold_parameter(cv_results)
+        mean, error = scores_of(cv_results, metric)
         params = cv_results["params"]
-        best = {k: v for k, v in params[best_index].items() if k != name}
-        rows = [
-            i
-            for i, p in enumerate(params)
-            if name in p and {k: v for k, v in p.items() if k != name} == best
-        ]
-        rows.sort(key=lambda i: params[i][name])
-        thresholds = np.array([params[i][name] for i in rows], dtype=float)
-        error = np.asarray(cv_results[f"std_test_{metric}"], dtype=float)[rows]
-        error = error / np.sqrt(len(folds) - 1) if len(folds) > 1 else np.full(len(rows), np.nan)
+        chosen = best_index is not None and name in params[best_index]
+        has_threshold = np.array([name in p for p in params])
+        best = best_index if chosen else highest(np.where(has_threshold, mean, np.nan))
+        rows, thresholds = rows_of_best(params, name, best)
         return cls(
             thresholds,
             mean[rows],
-            error,
+            error[rows],
             n_kept=None if remover is None else _count_kept(remover, thresholds),
             n_components=None if remover is None else remover.moments_.n_components,
-            best_threshold=float(params[best_index][name]),
+            best_threshold=float(params[best][name]) if chosen else None,
             score_name=score_name or metric,
         ).plot(ax=ax)
 
@@ -240,28 +240,34 @@ class ThresholdDisplay:
         return self
 
     def _compare(self, ax, at, labels):
-        """Shade what the scores cannot tell apart, and say in the title what was chosen."""
+        """Shade what the scores cannot tell apart, and mark the fewest variables among it."""
         scores, errors = np.asarray(self.mean_score), np.asarray(self.standard_error)
-        highest = int(np.argmax(np.nan_to_num(scores, nan=-np.inf)))
-        error = errors[highest]
-        self.within_error_ = scores >= scores[highest] - np.nan_to_num(error)
+        self.within_error_ = within_error(scores, errors)
+        top = highest(scores)
+        error = errors[top]
         self.band_ = None
         if np.isfinite(error):
-            limits = scores[highest] - error, scores[highest]
+            limits = scores[top] - error, scores[top]
             self.band_ = ax.axhspan(*limits, color=ACCENT, alpha=0.15, lw=0)
-        lines = []
-        self.best_lines_ = []
+        counts = None if self.n_kept is None else np.sum(list(self.n_kept.values()), axis=0)
+        fewest = fewest_within_error(scores, errors, counts, self.thresholds)
+        self.fewest_threshold_ = float(self.thresholds[fewest])
+        lines, self.best_lines_, self.fewest_lines_ = [], [], []
         if self.best_threshold is not None:
             (best,) = np.flatnonzero(np.asarray(self.thresholds) == self.best_threshold)[:1]
-            style = {"color": "black", "ls": ":", "lw": 1, "zorder": 0}
-            self.best_lines_ = [panel.axvline(best, **style) for panel in self.axes_]
+            self.best_lines_ = self._draw_lines(best, ":")
             spread = f" ± {errors[best]:.2g}" if np.isfinite(errors[best]) else ""
             lines.append(
                 f"threshold {labels[best]} chosen: {self.score_name} {scores[best]:.4g}{spread}"
             )
         if self.band_ is not None and len(at) > 1:
             lines.append(f"within one standard error of the highest: {self._equal(labels)}")
+            lines.append(f"fewest variables of these (dashed): threshold {labels[fewest]}")
+            self.fewest_lines_ = self._draw_lines(fewest, "--")
         ax.set_title("\n".join(lines), fontsize="small")
+
+    def _draw_lines(self, at, style):
+        return [panel.axvline(at, color="black", ls=style, lw=1, zorder=0) for panel in self.axes_]
 
     def _equal(self, labels):
         """Name the thresholds of `within_error_`, runs of them as ranges."""
@@ -326,22 +332,13 @@ def _score_name(search):
     return "R²" if scoring is None and is_regressor(estimator) else "score"
 
 
-def _threshold_parameter(cv_results):
-    names = {name for params in cv_results["params"] for name in params}
-    found = [n for n in sorted(names) if n.rpartition("__")[2] == "threshold"]
-    if len(found) != 1:
-        raise ValueError(
-            "The search must be over one parameter 'threshold', such as 'prune__threshold', found "
-            f"{found or 'none'} among {sorted(names)}."
-        )
-    return found[0]
-
-
 def _count_kept(remover, thresholds):
     """Types of the kept variables at each threshold; at 0 nothing is removed."""
     counts = {type_: np.zeros(len(thresholds), dtype=int) for type_ in TYPE_COLORS}
     for i, threshold in enumerate(thresholds):
-        types = CRITERIA[remover.criterion_](remover.moments_, threshold)
+        types = CRITERIA[remover.criterion_](
+            remover.moments_, threshold, alpha=remover.alpha_, drop=remover.drop_
+        )
         kept = is_kept(types, threshold, remover.drop_)
         for type_, count in counts.items():
             count[i] = np.sum(types[kept] == type_)

@@ -30,7 +30,7 @@ class VariableTypesDisplay:
     moments : LatentMoments
         Moments of the posterior.
     types : array-like of shape (n_components,), str
-        "active", "mixed", "passive" or "negligible" for every variable.
+        "active", "mixed", "passive", "negligible" or "undecided" for every variable.
     criterion : str
         Rule that the types come from, a name in :data:`passive_pruner.regime.CRITERIA`.
     threshold : float

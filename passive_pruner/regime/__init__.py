@@ -1,5 +1,6 @@
 """What active, mixed and passive mean: moments of a posterior, rules that read them, tables."""
 
+from passive_pruner.regime._ablation import ablate
 from passive_pruner.regime._compare import compare
 from passive_pruner.regime._criteria import (
     CRITERIA,
@@ -18,6 +19,7 @@ __all__ = [
     "CRITERIA",
     "Criterion",
     "LatentMoments",
+    "ablate",
     "active_units",
     "compare",
     "entropy",

@@ -3,180 +3,18 @@
 Each is a pure function of the moments and a threshold.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from math import isfinite
-from numbers import Real
+from collections.abc import Iterable
 
 import numpy as np
 
-from passive_pruner.regime._moments import LatentMoments, check_moments
-from passive_pruner.regime._units import in_prior_units, is_beyond_prior, looks_whitened
-
-#: Types of the paper.
-TYPES = ACTIVE, MIXED, PASSIVE = "active", "mixed", "passive"
-#: Type of a variable that explains next to nothing, whatever its posterior.
-NEGLIGIBLE = "negligible"
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Criterion:
-    """A rule that names the type of every latent variable, and all that is said about it.
-
-    The remover, the report, the plots and the explorer read what is here; an entry of
-    :data:`CRITERIA` is all that a new criterion needs.
-
-    Parameters
-    ----------
-    name : str
-        Value of ``criterion=``.
-    title : str
-        What the rule looks at, in words, for axes and headings.
-    statistics : mapping of str to str
-        Properties of :class:`LatentMoments` that the rule reads, with their symbols. The first one
-        is compared with the threshold.
-    rule : callable
-        ``rule(*statistics, threshold)``, with an array of shape (n_components,) for every
-        statistic, returns the types as an array of that shape.
-    words : str
-        The rule in words, with ``{threshold}`` where the threshold stands.
-    collapsed : float, default=0
-        First statistic of a variable whose posterior is the prior; the threshold is a distance
-        from it.
-    unit : str, default=""
-        Unit of the first statistic.
-    reads_codes : bool, default=True
-        Whether the rule needs codes, so that the types of draws depend on knowing them for draws.
-    reads_variances : bool, default=False
-        Whether the rule needs posterior variances.
-    adds_up : bool, default=True
-        Whether the statistics of all rows follow from those of batches.
-    types : tuple of str, default=("active", "passive")
-        Types that the rule gives.
-    threshold : float, default=0.1
-        Threshold where none is given.
-    compares_with_prior : bool, default=True
-        Whether the statistics are those of codes in the units of the prior, instead of the units
-        of what they explain.
-
-    Examples
-    --------
-    >>> from passive_pruner.datasets import make_posterior
-    >>> from passive_pruner.regime import CRITERIA, LatentMoments
-    >>> posterior, _ = make_posterior(["active", "mixed", "passive"], random_state=0)
-    >>> criterion = CRITERIA["variance"]
-    >>> criterion(LatentMoments.from_batch(*posterior), 0.1)
-    array(['active', 'mixed', 'passive'], dtype='<U7')
-    >>> criterion.statistic, criterion.knows_mixed
-    ('mean_of_variance', True)
-    """
-
-    name: str
-    title: str
-    statistics: Mapping[str, str]
-    rule: Callable[..., np.ndarray]
-    words: str
-    collapsed: float = 0
-    unit: str = ""
-    reads_codes: bool = True
-    reads_variances: bool = False
-    adds_up: bool = True
-    types: tuple[str, ...] = (ACTIVE, PASSIVE)
-    threshold: float = 0.1
-    compares_with_prior: bool = True
-
-    @property
-    def knows_mixed(self) -> bool:
-        """Whether some variables are called mixed."""
-        return MIXED in self.types
-
-    @property
-    def statistic(self) -> str:
-        """The property of the moments that is compared with the threshold."""
-        return next(iter(self.statistics))
-
-    @property
-    def distance_symbol(self) -> str:
-        """Symbol of :meth:`distance`."""
-        symbol = self.statistics[self.statistic]
-        return f"|{symbol} - {self.collapsed:g}|" if self.collapsed else symbol
-
-    def distance(self, moments: LatentMoments) -> np.ndarray:
-        """How far every variable is from collapse, shape (n_components,)."""
-        return np.abs(getattr(self.read(moments), self.statistic) - self.collapsed)
-
-    def read(self, moments: LatentMoments) -> LatentMoments:
-        """Moments in the units in which the rule reads them, as far as these are known."""
-        return in_prior_units(moments) if self.compares_with_prior else moments
-
-    def check_units(self, moments: LatentMoments) -> None:
-        """Raise a ValueError if codes show that they are in units that this rule does not read."""
-        if not self.compares_with_prior:
-            if looks_whitened(moments):
-                variances = np.sort(moments.variance_of_mean)[::-1]
-                raise ValueError(
-                    f"The criterion {self.name} takes codes whose variances are what they explain, "
-                    "but these look as if the prior had scaled them: their variances are "
-                    f"{np.array2string(variances, precision=2, threshold=6)}. Use "
-                    "VAEEncoder(whiten=False), and put scalers after this step."
-                )
-            return
-        beyond = is_beyond_prior(moments)
-        if beyond.any():
-            j = int(np.argmax(beyond))
-            raise ValueError(
-                f"The criterion {self.name} compares mean codes with the prior N(0, 1), under "
-                f"which their variance is below 1, but that of code {j} is "
-                f"{moments.variance_of_mean[j]:.3g}. Those of VAEEncoder(whiten=False) and of rows "
-                "far from the training data are not in its units: use whiten=True, or "
-                'criterion="explained_variance", or '
-                'criterion="variance" with VAEEncoder(add_variance=True).'
-            )
-
-    def __call__(self, moments: LatentMoments, threshold: float) -> np.ndarray:
-        """Types of the variables.
-
-        Parameters
-        ----------
-        moments : LatentMoments
-            Moments of the posterior.
-        threshold : float
-            At least 0, and finite.
-
-        Returns
-        -------
-        types : ndarray of shape (n_components,), str
-
-        Raises
-        ------
-        ValueError
-            If the moments do not hold what the rule reads, if `threshold` is no such number, or
-            if it is above 0 and the rule reads what codes explain, but these are in other units.
-        """
-        check_moments(moments)
-        # bool is a Real as well, but no threshold.
-        if not isinstance(threshold, Real) or isinstance(threshold, (bool, np.bool_)):
-            raise TypeError(f"threshold must be a number, got {threshold!r}.")
-        if not (isfinite(threshold) and threshold >= 0):
-            raise ValueError(f"threshold must be finite and at least 0, got {threshold}.")
-        read = self.read(moments)
-        values = [getattr(read, name) for name in self.statistics]
-        if not self.adds_up and (moments.sampled or np.isnan(values).any()):
-            raise ValueError(
-                f"The criterion {self.name} needs the mean codes of all rows at once: neither "
-                f"batches, whose values of {self.statistic} cannot be added up, nor draws. Make "
-                "the moments by LatentMoments.from_batch(mean, entropy=True), or call fit instead "
-                "of partial_fit."
-            )
-        if (self.reads_variances or moments.sampled) and not moments.has_variance:
-            of_draws = "" if self.reads_variances else " of sampled codes"
-            raise ValueError(
-                f"The criterion {self.name}{of_draws} needs posterior variances, but these moments "
-                "have none; pass them to LatentMoments.from_batch(mean, variance)."
-            )
-        if threshold > 0 and not self.compares_with_prior:
-            self.check_units(moments)
-        return self.rule(*values, threshold)
+from passive_pruner.regime._criterion import ACTIVE, MIXED, NEGLIGIBLE, PASSIVE, TYPES, Criterion
+from passive_pruner.regime._error_control import (
+    p_of_kl,
+    p_of_posterior_variance,
+    p_of_share,
+    p_of_variance,
+)
+from passive_pruner.regime._moments import LatentMoments
 
 
 def active_units(moments: LatentMoments, threshold: float) -> np.ndarray:
@@ -413,6 +251,7 @@ CRITERIA: dict[str, Criterion] = {
             statistics={"variance_of_mean": "Var(mu)"},
             rule=_passive_if_small,
             words="passive if Var(mu) <= {threshold}, else active",
+            p_values=p_of_variance,
         ),
         Criterion(
             name="variance",
@@ -427,6 +266,7 @@ CRITERIA: dict[str, Criterion] = {
             reads_codes=False,
             reads_variances=True,
             types=TYPES,
+            p_values=p_of_posterior_variance,
         ),
         Criterion(
             name="kl",
@@ -435,6 +275,7 @@ CRITERIA: dict[str, Criterion] = {
             rule=_passive_if_small,
             words="passive if KL <= {threshold} nats, else active",
             unit="nats",
+            p_values=p_of_kl,
             reads_variances=True,
         ),
         Criterion(
@@ -444,6 +285,7 @@ CRITERIA: dict[str, Criterion] = {
             rule=_passive_if_small,
             words="passive if the entropy power of the means is <= {threshold}, else active",
             adds_up=False,
+            p_values=p_of_variance,
         ),
         Criterion(
             name="explained_variance",
@@ -454,6 +296,7 @@ CRITERIA: dict[str, Criterion] = {
             types=(ACTIVE, NEGLIGIBLE),
             threshold=0.01,
             compares_with_prior=False,
+            p_values=p_of_share,
         ),
     )
 }

@@ -7,7 +7,8 @@ from itertools import product
 
 import numpy as np
 
-from passive_pruner.regime._criteria import CRITERIA, TYPES
+from passive_pruner.regime._criteria import CRITERIA
+from passive_pruner.regime._criterion import TYPES, UNDECIDED
 from passive_pruner.regime._moments import LatentMoments
 from passive_pruner.regime._standard_errors import MIN_ROWS, standard_errors
 
@@ -59,6 +60,8 @@ def summarize(
     criterion: str,
     threshold: float,
     names: Sequence[str] | None = None,
+    alpha: float | None = None,
+    q_values: np.ndarray | None = None,
 ) -> str:
     """Say how many variables have each type, why some were dropped, and what is uncertain.
 
@@ -74,6 +77,8 @@ def summarize(
         The rule.
     names : sequence of str, default=None
         Names of the variables. By default they are numbered from 0.
+    alpha, q_values : float, ndarray of shape (n_components,), default=None
+        The level at which types had to be shown, and that at which each was.
 
     Returns
     -------
@@ -84,6 +89,8 @@ def summarize(
     names = [str(name) for name in (range(len(types)) if names is None else names)]
     moments = rule.read(moments)
     shown = TYPES if set(rule.types) <= set(TYPES) else rule.types
+    if alpha is not None:
+        shown = (*shown, UNDECIDED)
     counts = ", ".join(f"{np.sum(types == t)} {t}" for t in shown)
     if threshold == 0:
         outcome = "All are kept: a threshold of 0 drops nothing."
@@ -109,12 +116,20 @@ def summarize(
         text = f"  {names[j]:<{width}}  {types[j]:<{type_width}}  {', '.join(evidence)}"
         if rule.compares_with_prior and moments.code_scale is not None:
             text += f", share of the explained variance {moments.explained_variance_ratio[j]:.2g}"
-        return text
+        return text if q_values is None else f"{text}, q = {q_values[j]:.1g}"
 
     lines += [line(j) for j in np.flatnonzero(~kept)]
     if threshold == 0:
         return "\n".join(lines)
-    if moments.n_samples >= MIN_ROWS and not known:
+    if alpha is not None:
+        undecided = np.flatnonzero(types == UNDECIDED)
+        count = len(undecided) or "none"
+        lines.append(
+            f"Undecided and kept, as a q value above {_exact(alpha)} does not show the type that "
+            f"the rule gives: {count}"
+        )
+        lines += [line(j) for j in undecided]
+    elif moments.n_samples >= MIN_ROWS and not known:
         lines.append("How sure: there is no standard error for this criterion.")
     elif not known:
         lines.append(f"How sure: that cannot be told from fewer than {MIN_ROWS} rows.")

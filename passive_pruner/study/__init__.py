@@ -1,9 +1,19 @@
-"""The experiments of "Be More Active!" on fitted encoders, and the command that repeats them.
+"""Whether pruning helps a pipeline, the experiments of "Be More Active!", and their command.
 
 ``python -m passive_pruner.study --help`` shows what the command takes.
 """
 
+from passive_pruner.study._compare_pruning import compare_pruning
 from passive_pruner.study._correlation import correlation_by_type
+from passive_pruner.study._one_standard_error import one_standard_error_rule
+from passive_pruner.study._stability import TypeStability, type_stability
 from passive_pruner.study._subsets import evaluate_subsets
 
-__all__ = ["correlation_by_type", "evaluate_subsets"]
+__all__ = [
+    "TypeStability",
+    "compare_pruning",
+    "correlation_by_type",
+    "evaluate_subsets",
+    "one_standard_error_rule",
+    "type_stability",
+]

@@ -29,6 +29,7 @@ from passive_pruner.metrics import (
 )
 from passive_pruner.regime import LatentMoments, variance
 from passive_pruner.regime._criteria import ACTIVE, MIXED, PASSIVE, TYPES
+from passive_pruner.study._seeds import seed_unset
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -266,10 +267,7 @@ class _Problem:
         )
 
     def scores(self, estimator, codes):
-        estimator = clone(estimator)
-        for name, value in estimator.get_params().items():
-            if name.split("__")[-1] == "random_state" and value is None:
-                estimator.set_params(**{name: self.seed})
+        estimator = seed_unset(clone(estimator), self.seed)
         estimator.fit(codes[self.train], self.y[self.train])
         for metric, rows in (("train_score", self.train), ("test_score", self.test)):
             value = float(estimator.score(codes[rows], self.y[rows]))

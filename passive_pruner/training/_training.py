@@ -71,9 +71,10 @@ class VAENet(NeuralNet):
         self.history.record("epoch", number)
 
     def record_start(self):
-        """Record where training starts, as epoch 0."""
+        """Record where training starts: as epoch 0, or the next where it goes on."""
+        number = self.history[-1]["epoch"] + 1 if self.history else 0
         self.history.new_epoch()
-        start = {"epoch": 0, "dur": 0.0, "step": self.step_, **self.evaluate()}
+        start = {"epoch": number, "dur": 0.0, "step": self.step_, **self.evaluate()}
         for key, value in start.items():
             self.history.record(key, value)
 
@@ -219,7 +220,8 @@ class Training:
         Whether an interrupt from the keyboard ends training with a warning instead of an error.
 
     counts_start : bool, default=False
-        Whether the start is recorded and compared like an epoch, as epoch 0.
+        Whether the start is recorded and compared like an epoch: as epoch 0, or the one after
+        those of `history`.
     other_start : dict of str to Tensor, optional
         Weights to train from once the start is recorded.
     epoch_steps : int, default=100
@@ -303,7 +305,9 @@ class Training:
             stopper = BestEpoch(self.patience, self.tol, self.kl_warmup_steps)
         batches = permuted_batches(self.X, self.rows, self.batch_size, self._batch_order)
         net.notify("on_train_begin")
-        n_before = len(self.history) + self.counts_start
+        # A start that earlier training led to is a model that an interrupt leaves.
+        is_model = self.counts_start and len(self.history) > 0
+        n_before = 0 if is_model else len(self.history) + self.counts_start
         weights, n_decays = None, self.n_decays
         try:
             if self.counts_start:

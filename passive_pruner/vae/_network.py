@@ -113,6 +113,31 @@ class VAE(nn.Module):
         )
         return log_likelihood.mean(dim=0) - kl_per_variable(mean, log_variance).sum(dim=1)
 
+    def gains(self, x: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+        """ELBO of each row minus that with one variable at its prior; (batch, n_components).
+
+        With the same noise in both, what a variable gains is exactly 0 where its posterior is the
+        prior, and exactly minus its divergence where the decoder does not read it.
+
+        Parameters
+        ----------
+        x : Tensor of shape (batch, n_features)
+        noise : Tensor of shape (n_points, batch, n_components)
+        """
+        mean, log_variance = self.encode(x)
+        scale = torch.exp(0.5 * log_variance)
+        gained = torch.zeros_like(mean)
+        for e in noise:
+            sample = mean + scale * e
+            # Copies, because decoders of the user may work in place.
+            log_likelihood = self.likelihood.log_likelihood(self.decoder(sample.clone()), x)
+            for j in range(mean.shape[1]):
+                without = sample.clone()
+                without[:, j] = e[:, j]
+                at_prior = self.likelihood.log_likelihood(self.decoder(without), x)
+                gained[:, j] += log_likelihood - at_prior
+        return gained / len(noise) - kl_per_variable(mean, log_variance)
+
 
 @dataclass(frozen=True)
 class Blueprint:

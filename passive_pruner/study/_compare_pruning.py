@@ -1,0 +1,287 @@
+"""Whether removing passive variables helps a pipeline of the user, measured on their own data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.base import clone, is_classifier, is_regressor
+from sklearn.exceptions import FitFailedWarning
+from sklearn.metrics import check_scoring, get_scorer_names
+from sklearn.model_selection import check_cv
+from sklearn.utils import _safe_indexing, indexable
+from sklearn.utils._param_validation import HasMethods, StrOptions, validate_params
+from sklearn.utils.validation import _check_method_params, _num_samples
+
+from passive_pruner._common._validation import seed_from
+from passive_pruner._common._warnings import warn_user
+from passive_pruner.study._comparison import Comparison, FoldScores, compare_folds
+from passive_pruner.study._parts import find_parts, with_steps
+from passive_pruner.study._routing import requested, route
+from passive_pruner.study._scale import note_on_scale
+from passive_pruner.study._seeds import seed_unset
+
+
+@validate_params(
+    {
+        "pipe": [HasMethods("fit")],
+        "cv": ["cv_object"],
+        "scoring": [StrOptions(set(get_scorer_names())), callable, None],
+        "thresholds": ["array-like"],
+        "random_state": ["random_state"],
+        "params": [dict, None],
+    },
+    prefer_skip_nested_validation=True,
+)
+def compare_pruning(
+    pipe,
+    X,
+    y,
+    *,
+    cv=5,
+    scoring: str | Callable | None = None,
+    thresholds: Sequence[float] = (0.1,),
+    random_state: int | np.random.RandomState | None = None,
+    params: dict | None = None,
+) -> Comparison:
+    """Measure by cross-validation whether removing passive variables helps a pipeline.
+
+    In every fold the encoder is trained once. The steps behind it are trained on all variables,
+    and for every threshold on those that the remover keeps and on as many that are drawn at
+    random, which tell whether it matters which ones go.
+
+    Parameters
+    ----------
+    pipe : Pipeline, or search such as GridSearchCV over one
+        Unfitted or fitted; it is not changed. Of its steps one is a
+        :class:`~passive_pruner.PassiveVariableRemover`, whose criterion and `drop` decide what
+        goes, or an encoder with a method ``posterior``, behind which a remover is put. The steps
+        behind the remover, scalers included, are fitted for every choice of variables. A search
+        stands for its `estimator` with its `best_params_`.
+    X : array-like or DataFrame of shape (n_samples, ...)
+        Data that the pipeline takes.
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        Classes or numbers to predict, or the labels that clusters are compared with.
+    cv : int, cross-validation generator or iterable, default=5
+        Folds. An int is their number; they are stratified if `y` holds classes and the pipeline
+        is no regressor.
+    scoring : str or callable, default=None
+        Score, of which more is better, as in :func:`sklearn.model_selection.cross_val_score`.
+        None is the ``score`` of a classifier or regressor. Everything else needs a score that can
+        be compared between different numbers of variables, such as "adjusted_rand_score".
+    thresholds : array-like of float of shape (n_thresholds,), default=(0.1,)
+        Thresholds of the remover, at least 0, in the units of its criterion; 0.1 is much for
+        "explained_variance".
+    random_state : int, RandomState instance or None, default=None
+        Seed of the random subsets, and of the steps that have a `random_state` of None: these
+        have another seed in every fold, but the same for all choices of variables.
+    params : dict, default=None
+        Metadata, as in :func:`sklearn.model_selection.cross_validate`: "groups" for the splitter,
+        and what steps take in fit, such as "clf__sample_weight"; or, if metadata routing is
+        enabled, by the names that are requested.
+
+    Returns
+    -------
+    table : DataFrame
+        One row per threshold, with the columns
+
+        ``threshold``
+            As given.
+        ``n_kept``
+            Number of variables that are kept, mean over folds.
+        ``score_all``, ``score_pruned``, ``score_random``
+            Scores of test rows, means over folds: with all variables, those that are kept, and a
+            random subset of the same size. NaN if the pipeline has no score in some fold: if all
+            variables are removed, or a step behind the remover raises an error.
+        ``difference``
+            Pruned minus all, mean over folds.
+        ``standard_error``
+            That of the difference, paired over folds and corrected for what the training rows of
+            the folds share [1]_. NaN with a single fold.
+        ``verdict``
+            "helps" or "hurts" if the difference is above or below 0 by a two-sided t test with
+            this error and k - 1 degrees of freedom for k splits, at a level of 5 % for all
+            thresholds together (Holm's correction [2]_); else "undecided".
+
+        Printed, it is followed by ``table.notes``, a tuple of str with what is to be known of this
+        comparison. ``table.fewest`` is the threshold with the fewest variables within one standard
+        error of the highest score, by :func:`one_standard_error_rule`; 0, all variables, takes
+        part. What pandas makes of the table, such as a selection of its rows, is an
+        ordinary DataFrame.
+
+    Raises
+    ------
+    ValueError
+        If the pipeline has neither remover nor encoder or nothing behind them, if a search is not
+        fitted but has other parameters than a threshold in its grid, if `scoring` is None for
+        what is neither classifier nor regressor, or if a threshold is no such number. Errors of
+        the encoder and of the remover are passed on, and so are those of later steps if all fits
+        of a fold fail.
+
+    Warns
+    -----
+    FitFailedWarning
+        If steps behind the remover raised an error in some fits.
+
+    See Also
+    --------
+    one_standard_error_rule : The same choice in GridSearchCV.
+    passive_pruner.plots.ThresholdDisplay : Draws a search over thresholds.
+
+    Notes
+    -----
+    With differences d of k splits, with n_train and n_test rows each, the squared standard error
+    is (1/k + n_test/n_train) Var(d), where Var has k - 1 in its denominator. Without the second
+    term it would be that of independent differences, and the test would call chance an effect
+    more often than its level says [1]_.
+
+    All that differs between the three is which columns the steps behind see: seeds are the same,
+    and thresholds that keep the same variables in a fold share a fit. The random subsets of one
+    fold contain each other, and differ from fold to fold.
+
+    Columns of posterior variances serve the remover and are never passed on, in `score_all`
+    neither.
+
+    Callbacks of the pipeline, such as a ProgressBar, see the training of every fold, and a
+    `memory` of the pipeline keeps its encoders.
+
+    The parameters of a fitted search were chosen on all rows, test rows included, and for the
+    threshold that it chose. To have, say, the penalty chosen within each fold and for each choice
+    of variables, put a search of its own at the end of the pipeline.
+
+    References
+    ----------
+    .. [1] C. Nadeau and Y. Bengio, "Inference for the Generalization Error", Machine Learning 52,
+       2003, pages 239-281.
+    .. [2] S. Holm, "A Simple Sequentially Rejective Multiple Test Procedure", Scandinavian Journal
+       of Statistics 6, 1979, pages 65-70.
+
+    Examples
+    --------
+    >>> from sklearn.cluster import KMeans
+    >>> from sklearn.datasets import load_wine
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from passive_pruner import PassiveVariableRemover, VAEEncoder
+    >>> from passive_pruner.study import compare_pruning
+    >>> from passive_pruner.vae import MLP
+    >>> X, y = load_wine(return_X_y=True)
+    >>> pipe = make_pipeline(
+    ...     StandardScaler(),
+    ...     VAEEncoder(16, architecture=MLP((32,)), max_steps=100),
+    ...     PassiveVariableRemover(),
+    ...     StandardScaler(),
+    ...     KMeans(3, n_init=3),
+    ... )
+    >>> compare_pruning(pipe, X, y, scoring="adjusted_rand_score", random_state=0)
+     threshold n_kept score_all score_pruned score_random difference standard_error verdict
+           0.1    ...
+    Fewest variables within one standard error of the highest score: threshold 0.1, ... of 16.
+    """
+    values = _check_thresholds(thresholds)
+    parts = find_parts(pipe)
+    if scoring is None and not (is_classifier(parts.pipeline) or is_regressor(parts.pipeline)):
+        raise ValueError(
+            f"scoring=None takes {type(parts.pipeline[-1]).__name__}.score, which need not be "
+            "comparable between different numbers of variables. Pass scoring, such as "
+            '"adjusted_rand_score" to compare clusters with the labels y.'
+        )
+    scorer = check_scoring(parts.pipeline, scoring=scoring)
+    X, y = indexable(X, y)
+    rng = np.random.default_rng(seed_from(random_state))
+    splitter = check_cv(cv, y, classifier=not is_regressor(parts.pipeline))
+    routed = route(params, parts, splitter, scorer)
+    folds = []
+    for train, test in splitter.split(X, y, **routed.split):
+        rows, test_rows = (
+            Rows(
+                _safe_indexing(X, chosen),
+                _safe_indexing(y, chosen),
+                _check_method_params(X, params=metadata, indices=chosen),
+            )
+            for chosen, metadata in ((train, routed.fit), (test, routed.score))
+        )
+        folds.append(_compare_fold(parts, rows, test_rows, scorer, values, rng))
+    if not folds:
+        raise ValueError(f"cv={cv!r} makes no split; at least one is needed.")
+    _warn_of_failures(folds)
+    return compare_folds(folds, values, note_on_scale(parts.after[0]))
+
+
+class Rows(NamedTuple):
+    """Rows of a fold, and what comes with them."""
+
+    X: Any
+    y: Any
+    params: dict
+
+
+def _check_thresholds(thresholds):
+    values = np.asarray(thresholds, dtype=float)
+    if values.ndim != 1 or not len(values) or not (np.isfinite(values) & (values >= 0)).all():
+        raise ValueError(
+            f"thresholds must hold at least one number, finite and at least 0, got {thresholds!r}."
+        )
+    return values
+
+
+def _compare_fold(parts, train, test, scorer, thresholds, rng):
+    """Train the encoder of one fold, and what is behind it for every choice of variables."""
+    fold = seed_unset(clone(parts.pipeline), int(rng.integers(2**31)))
+    # The last step of a pipeline is not cached: one that does nothing lets a `memory` of the user
+    # keep the encoder, and find those that a search has left there.
+    steps = [*fold.steps[: parts.at], ("codes to compare", "passthrough")]
+    head, remover, tail = with_steps(fold, steps), fold[parts.at], fold[parts.at + 1 :]
+    codes = head.fit_transform(train.X, train.y, **requested(head, "fit_transform", train.params))
+    params = requested(tail, "fit", train.params)
+    everything = clone(remover).set_params(threshold=0).fit(codes)
+    kept = [_kept(clone(remover).set_params(threshold=float(t)), codes) for t in thresholds]
+    codes, codes_test = everything.transform(codes), everything.transform(head.transform(test.X))
+    order = rng.permutation(codes.shape[1])
+    scores, failures = {(): np.nan}, []
+
+    def score(columns):
+        columns = tuple(np.sort(columns).tolist())
+        if columns not in scores:
+            scores[columns] = np.nan
+            try:
+                model = clone(tail).fit(_safe_indexing(codes, columns, axis=1), train.y, **params)
+                chosen = _safe_indexing(codes_test, columns, axis=1)
+                scores[columns] = float(scorer(model, chosen, test.y, **test.params))
+            except Exception as error:
+                failures.append(error)
+        return scores[columns]
+
+    results = FoldScores(
+        n_train=_num_samples(train.X),
+        n_test=_num_samples(test.X),
+        n_components=len(order),
+        n_kept=[len(columns) for columns in kept],
+        all_variables=score(order),
+        pruned=[score(columns) for columns in kept],
+        random=[score(order[: len(columns)]) for columns in kept],
+        failures=failures,
+    )
+    if failures and np.isnan(list(scores.values())).all():
+        raise failures[0]
+    return results
+
+
+def _kept(remover, codes):
+    """Columns that a remover keeps; none where it raises an error because none is left."""
+    remover.partial_fit(codes)  # which, other than fit, leaves that error to get_support
+    try:
+        return remover.get_support(indices=True)
+    except ValueError:
+        return np.array([], dtype=int)
+
+
+def _warn_of_failures(folds):
+    failures = [failure for fold in folds for failure in fold.failures]
+    if failures:
+        warn_user(
+            f"{len(failures)} fits failed, and the scores that they belong to are NaN. The first "
+            f"error was {type(failures[0]).__name__}: {failures[0]}",
+            FitFailedWarning,
+        )
