@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from passive_pruner._by_column import likelihood_by_column
+from passive_pruner._by_column import is_by_column, likelihood_by_column
 from passive_pruner._common._validation import seed_from
 from passive_pruner._common._warnings import warn_user
 from passive_pruner._fitted import LARGEST_VALUE, FittedVAE
@@ -72,13 +72,15 @@ class TrainedVAE(FittedVAE):
             # The start, on which the default depends, lies in the past.
             architecture = MLP(linear_path=self.architecture_.linear_path)
         likelihood = self._resolved_likelihood()
+        now_by_column = self.likelihood is not None and is_by_column(self.likelihood)
         allows_missing = self.allow_missing
         if self.columns_ is not None and not self.allow_missing:
             allows_missing = self.allow_missing_  # by what the first rows were
         changed = {
             "n_components": self.n_components not in ("auto", self.n_components_),
             "architecture": not architecture.equals(self.architecture_),
-            "likelihood": not likelihood.equals(self.likelihood_),
+            "likelihood": not likelihood.equals(self.likelihood_)
+            or (now_by_column and self.columns_ is None),
             "allow_missing": allows_missing != self.allow_missing_,
         }
         for name in (name for name, is_changed in changed.items() if is_changed):
@@ -107,10 +109,12 @@ class TrainedVAE(FittedVAE):
 
     def _new_likelihood(self, columns):
         likelihood = self.likelihood
-        if columns is not None:
-            return likelihood_by_column(columns, likelihood).validated()
-        if likelihood is None or isinstance(likelihood, str):
-            likelihood = LIKELIHOODS[likelihood or "gaussian"]()
+        if is_by_column(likelihood):
+            likelihood = (
+                Gaussian() if columns is None else likelihood_by_column(columns, likelihood)
+            )
+        elif isinstance(likelihood, str):
+            likelihood = LIKELIHOODS[likelihood]()
         return likelihood.validated()
 
     def _resolved_likelihood(self):

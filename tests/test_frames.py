@@ -406,12 +406,12 @@ def test_a_cell_may_be_missing_where_some_were_in_fit(column, fitted):
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_hidden_cells_are_guessed_better_than_from_their_column(seed):
-    X = penguins(seed, n=600, missing=False)
+    X = penguins(seed, n=400, missing=False)
     rng = np.random.default_rng(seed)
     hidden = pd.DataFrame(rng.random(X.shape) < 0.15, columns=X.columns)
     hidden[["eggs", "clutch", "year"]] = False  # which the others say little of
     given = X.astype({"mass": float}).mask(hidden)
-    encoder = small_encoder(max_steps=1500, early_stopping=False, random_state=seed).fit(given)
+    encoder = small_encoder(max_steps=700, early_stopping=False, random_state=seed).fit(given)
     filled, drawn = encoder.impute(given), encoder.impute(given, draw=True)
     for name in ("species", "sex"):
         right = (filled[name] == X[name])[hidden[name]].mean()
@@ -478,21 +478,26 @@ def test_training_goes_on_with_the_same_columns():
     assert encoder.n_steps_ == 40
     with pytest.raises(ValueError, match=r"likelihood=.*differs from"):
         encoder.set_params(likelihood={"eggs": "gaussian"}).fit(X)
-    encoder = small_encoder().fit(X).fit(X[["flipper", "mass"]])
+    with pytest.raises(ValueError, match=r"likelihood=.*differs from"):
+        encoder.set_params(likelihood="gaussian").partial_fit(X)
+    numbers = X[["flipper", "mass"]]
+    with pytest.raises(ValueError, match=r"likelihood=.*differs from"):
+        small_encoder().fit(numbers).set_params(likelihood="auto").partial_fit(numbers)
+    encoder = small_encoder().fit(X).fit(numbers)
     assert encoder.columns_ is None
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_no_kind_of_column_drowns_the_others(seed):
     rng = np.random.default_rng(seed)
-    n = 800
+    n = 500
     group, trait = rng.choice(3, n), rng.standard_normal(n)
     X = pd.DataFrame({"group": np.array(["a", "b", "c"])[group], "trait": trait})
     X["other trait"] = trait + 0.3 * rng.standard_normal(n)
     X["other group"] = np.where(rng.random(n) < 0.9, group, rng.choice(3, n)).astype(str)
     for j in range(50):
         X[f"dummy {j}"] = rng.random(n) < 0.3
-    encoder = small_encoder(max_steps=1500, early_stopping=False, random_state=seed).fit(X)
+    encoder = small_encoder(max_steps=700, early_stopping=False, random_state=seed).fit(X)
     decoded = encoder.inverse_transform(encoder.transform(X))
     assert normalized_mutual_info_score(decoded["group"], X["group"]) > 0.5
     assert np.corrcoef(decoded["trait"], X["trait"])[0, 1] > 0.8
