@@ -5,8 +5,10 @@ from numbers import Integral, Real
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from passive_pruner._by_column import learned_columns
 from passive_pruner._common._callbacks import fit_task
 from passive_pruner._common._dask import accepts_dask, first_and_others, is_dask, values_of
 from passive_pruner._common._rows import BlockedRows
@@ -15,7 +17,7 @@ from passive_pruner._common._validation import all_or_nothing
 from passive_pruner._common._warnings import warn_user
 from passive_pruner._trained import TrainedVAE
 from passive_pruner.exceptions import FirstBatchWarning
-from passive_pruner.vae import MLP, Architecture, BetaVAE, Gaussian, Likelihood, Objective
+from passive_pruner.vae import Architecture, Likelihood, Objective
 from passive_pruner.vae._likelihoods import LIKELIHOODS
 
 # Held-out rows are read after every epoch; more of them would cost time and tell little more.
@@ -44,11 +46,17 @@ class VAEEncoder(TrainedVAE):
         a fifth of the steps before.
     objective : Objective or None, default=None
         What is minimised; None is ``BetaVAE(beta=1.0)``, the ELBO.
-    likelihood : Likelihood, str or None, default=None
+    likelihood : Likelihood, str, dict or None, default=None
         Distribution of the data given a code; None is ``Gaussian()``, whose variance is learned
-        for each column.
+        for each column, or "auto" for a table with categories (`categorical_features`).
         Names for likelihoods with default settings: "bernoulli", "categorical",
         "continuous_bernoulli", "gaussian", "negative_binomial" and "poisson".
+
+        "auto" chooses by column: categorical for categories; Bernoulli for two values, such as
+        booleans; negative binomial for integers that begin at 0 or 1 and to which it gives, with
+        their mean and variance, more probability than a rounded Gaussian does; Gaussian for all
+        else. A dict has the likelihoods of single columns, by their names or numbers, and leaves
+        the others to "auto": ``{"visits": "poisson"}``. `columns_` shows what was chosen and why.
     architecture : Architecture or None, default=None
         Encoder and decoder networks; None is ``MLP()``, two hidden layers of 256 ReLU units,
         with `linear_path` where `init` is "factor_analysis", or "auto" and the likelihood
@@ -77,9 +85,19 @@ class VAEEncoder(TrainedVAE):
         column is then the variance that it explains, and distances between codes resemble those
         between decoded rows. The meaning is that of PCA. It acts on :meth:`transform` and
         :meth:`inverse_transform`; :meth:`posterior` has the units of the prior.
+    categorical_features : array-like of bool, int or str, "from_dtype" or None, \
+            default="from_dtype"
+        Which columns hold categories: a mask, their numbers or names; or, in a DataFrame of pandas
+        or polars, all of category, text or boolean type. Arrays are numbers then, unless
+        `likelihood` is "auto" or a dict. None: no column. It needs a `likelihood` that is None,
+        "auto" or a dict.
+    handle_unknown : {"error", "ignore"}, default="error"
+        What to do about a category that was not there in :meth:`fit`. "ignore" takes such a cell
+        for missing, with a warning.
     allow_missing : bool, default=False
         Whether `X` may have NaN. Such cells are left out of the likelihood, and the encoder is
-        told which cells are present; without it NaN is an error.
+        told which cells are present; without it NaN is an error. In a table with categories the
+        columns that have missing cells in :meth:`fit` may have them without it.
     max_steps : int, default=20000
         Most gradient steps that one call of :meth:`fit` takes. Where
         ``n_components="auto"`` cuts variables out, a sixth of them is for the network that is
@@ -176,7 +194,10 @@ class VAEEncoder(TrainedVAE):
         What is subtracted from every column before it becomes float32: its mean where float32
         could not tell its values apart, as in a time stamp, and 0 elsewhere.
     allow_missing_ : bool
-        The `allow_missing` of the fit.
+        Whether the network can be told of missing cells.
+    columns_ : Columns or None
+        For a table with categories, what was learned about its columns: printed, a table of their
+        likelihoods and of the reasons.
     n_features_in_ : int
         Number of columns of the training data, or of values per image.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -198,6 +219,8 @@ class VAEEncoder(TrainedVAE):
         rows that training goes on with are far from those that it began with.
     PrecisionWarning
         If float32 cannot tell the values of a column apart and its likelihood has a fixed origin.
+    UnknownCategoryWarning
+        If there are categories that were not there in fit and `handle_unknown` is "ignore".
 
     See Also
     --------
@@ -268,12 +291,14 @@ class VAEEncoder(TrainedVAE):
     _parameter_constraints: ClassVar[dict] = {
         "n_components": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "objective": [Objective, None],
-        "likelihood": [Likelihood, StrOptions(set(LIKELIHOODS)), None],
+        "likelihood": [Likelihood, StrOptions({"auto", *LIKELIHOODS}), dict, None],
         "architecture": [Architecture, None],
         "init": [StrOptions({"auto", "random", "factor_analysis"})],
         "output": [StrOptions({"mean", "sampled"})],
         "add_variance": ["boolean"],
         "whiten": ["boolean"],
+        "categorical_features": ["array-like", StrOptions({"from_dtype"}), None],
+        "handle_unknown": [StrOptions({"error", "ignore"})],
         "allow_missing": ["boolean"],
         "max_steps": [Interval(Integral, 1, None, closed="left")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
@@ -300,6 +325,8 @@ class VAEEncoder(TrainedVAE):
         output: Literal["mean", "sampled"] = "mean",
         add_variance: bool = False,
         whiten: bool = True,
+        categorical_features: ArrayLike | str | None = "from_dtype",
+        handle_unknown: Literal["error", "ignore"] = "error",
         allow_missing: bool = False,
         max_steps: int = 20_000,
         batch_size: int = 256,
@@ -322,6 +349,8 @@ class VAEEncoder(TrainedVAE):
         self.output = output
         self.add_variance = add_variance
         self.whiten = whiten
+        self.categorical_features = categorical_features
+        self.handle_unknown = handle_unknown
         self.allow_missing = allow_missing
         self.max_steps = max_steps
         self.batch_size = batch_size
@@ -336,53 +365,17 @@ class VAEEncoder(TrainedVAE):
         self.random_state = random_state
         self.verbose = verbose
 
-    def set_params(self, **params: Any) -> Self:
-        """Set parameters, those of components too where the default is in use.
-
-        Parameters
-        ----------
-        **params : dict
-            Parameters by name; ``objective__beta`` sets that of the objective, which is
-            ``BetaVAE()`` where `objective` is None. Likewise for likelihood and architecture.
-
-        Returns
-        -------
-        self : VAEEncoder
-        """
-        defaults = {"objective": BetaVAE, "likelihood": Gaussian, "architecture": MLP}
-        parts = [self]
-        for name, default in defaults.items():
-            nested = next((key for key in params if key.startswith(f"{name}__")), None)
-            if nested is None:
-                continue
-            part = params.get(name, getattr(self, name))
-            if name == "likelihood" and part in LIKELIHOODS:
-                default, part = LIKELIHOODS[part], None
-            if part is None:
-                params[name] = default()
-            elif hasattr(part, "set_params"):
-                parts.append(part)
-            else:
-                raise ValueError(f"{name}={part!r} has no parameter that {nested!r} could set.")
-        before = [vars(part).copy() for part in parts]
-        try:
-            return super().set_params(**params)
-        except BaseException:
-            for part, values in zip(parts, before, strict=True):
-                vars(part).update(values)
-            raise
-
     @checks_parameters
     def fit(self, X: MatrixLike, y: object = None) -> Self:
         """Train the autoencoder.
 
         Parameters
         ----------
-        X : array-like, dask array or dask DataFrame of shape (n_samples, n_features)
-            Numeric data, at least two rows. The blocks of a dask collection are read one after
-            the other, in a new order in every pass; the first one stays in memory, and start
-            values, held-out rows and the rows by which ``n_components="auto"`` is settled come
-            from it alone.
+        X : array-like, DataFrame, dask array or dask DataFrame of shape (n_samples, n_features)
+            Numbers, or a table with categories too; at least two rows. The blocks of a dask
+            collection are read one after the other, in a new order in every pass; the first one
+            stays in memory, and start values, held-out rows and the rows by which
+            ``n_components="auto"`` is settled come from it alone.
         y : None
             Ignored.
 
@@ -394,17 +387,20 @@ class VAEEncoder(TrainedVAE):
         Raises
         ------
         ValueError
-            If `X` is not finite, numeric and two-dimensional, if the likelihood gives some of
-            its values no density, or if training diverges in its first epoch.
+            If `X` is not finite, numeric or of categories, and two-dimensional, if the likelihood
+            gives some of its values no density, or if training diverges in its first epoch.
         """
+        continued = self.warm_start and hasattr(self, "weights_")
+        first, others = first_and_others(X) if is_dask(X) else (X, [])
+        columns = self.columns_ if continued else learned_columns(self, first)
         # How often a network is made wider, and how long it is trained then, is not known before.
         n_epochs = (
-            None if self.n_components == "auto" else -(-self.max_steps // self._epoch_steps())
+            None
+            if self.n_components == "auto"
+            else -(-self.max_steps // self._epoch_steps(columns))
         )
         with fit_task(self, X, y, n_epochs=n_epochs) as task, all_or_nothing(self):
-            continued = self.warm_start and hasattr(self, "weights_")
-            first, others = first_and_others(X) if is_dask(X) else (X, [])
-            seed = self._settle(continued=continued)
+            seed = self._settle(columns, continued=continued)
             table = self._table(first, reset=not continued, ensure_min_samples=2)
             rng = np.random.default_rng(seed)
             rows = np.arange(len(table))
@@ -456,7 +452,8 @@ class VAEEncoder(TrainedVAE):
                     "n_components='auto' is found by training on all rows, which partial_fit does "
                     "not see. Give a number, or call fit on a sample first."
                 )
-            seed = self._settle(continued=continued, one_pass=True)
+            columns = self.columns_ if continued else learned_columns(self, X)
+            seed = self._settle(columns, continued=continued, one_pass=True)
             table = self._table(X, reset=not continued)
             if not continued:
                 self.n_components_ = int(self.n_components)

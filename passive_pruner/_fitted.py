@@ -3,29 +3,28 @@
 import copy
 import os
 from contextlib import contextmanager
-from numbers import Integral
 from typing import Self
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
 from sklearn.base import clone
-from sklearn.utils.validation import check_array, check_is_fitted
+from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import nn
 
 from passive_pruner._common._base import BaseEncoder
 from passive_pruner._common._documentation import ComponentsInHTML
 from passive_pruner._common._draws import row_keys
-from passive_pruner._common._parameters import check_number, explain_memory
 from passive_pruner._common._rows import CHUNK_ROWS, Rows, are_finite, byte_divisor, flat_images
 from passive_pruner._common._state import pack_fitted, unpack_fitted, weights_checksum
 from passive_pruner._common._typing import MatrixLike
-from passive_pruner._common._validation import plain_array, seed_from, validate_numeric
+from passive_pruner._common._validation import as_table, plain_array, validate_numeric
 from passive_pruner._common._weights import read_weights, write_weights
+from passive_pruner._decoded import Decoding
 from passive_pruner._explained import EXPLAINED, ExplainedVariance
 from passive_pruner._scored import Scored
 from passive_pruner.regime._ablation import kept_variables
 from passive_pruner.vae import Gaussian
+from passive_pruner.vae._likelihoods._base import cell_error
 from passive_pruner.vae._network import VAE, Blueprint, is_own, resolve_device, variable_numbers
 from passive_pruner.vae._random import LocalDraws, plain_torch
 from passive_pruner.vae._threads import share
@@ -34,7 +33,7 @@ from passive_pruner.vae._threads import share
 LARGEST_VALUE = np.finfo(np.float32).max / 2
 
 
-class FittedVAE(ComponentsInHTML, ExplainedVariance, Scored, BaseEncoder):
+class FittedVAE(ComponentsInHTML, Decoding, ExplainedVariance, Scored, BaseEncoder):
     """Base class of :class:`VAEEncoder`: all that is done with a network that is fitted.
 
     The network is not kept: it is rebuilt from `weights_` when needed, and what is kept of it
@@ -75,10 +74,15 @@ class FittedVAE(ComponentsInHTML, ExplainedVariance, Scored, BaseEncoder):
         return Blueprint(
             self.architecture_,
             self.likelihood_,
-            self.n_features_in_,
+            self._n_inputs,
             self.n_components_,
             self.allow_missing_,
         )
+
+    @property
+    def _n_inputs(self):
+        """Number of columns that the network sees."""
+        return self.n_features_in_ if self.columns_ is None else self.columns_.n_inputs
 
     def _network(self):
         """Return the fitted network on its device, rebuilt if `weights_` changed meanwhile."""
@@ -98,7 +102,9 @@ class FittedVAE(ComponentsInHTML, ExplainedVariance, Scored, BaseEncoder):
         return live[2]
 
     def _read(self, X, *, reset, **kwargs):
-        """Validate `X`, images included, and wrap it without a copy."""
+        """Validate `X`, images included, and wrap it; numbers without a copy."""
+        if self.columns_ is not None:
+            return self._read_cells(X, reset=reset, **kwargs)
         image_shape = getattr(self.architecture_, "image_shape", None)
         if image_shape is not None:
             X = flat_images(X, image_shape)
@@ -125,6 +131,22 @@ class FittedVAE(ComponentsInHTML, ExplainedVariance, Scored, BaseEncoder):
         origin = self.origin_ if self.origin_.any() else None
         return Rows(X, self.byte_divisor_ if is_bytes else 1.0, origin)
 
+    def _read_cells(self, X, *, reset, ensure_min_samples=1):
+        """Read a table of categories and numbers."""
+        X = as_table(self, X)
+        validate_data(self, X, reset=reset, skip_check_array=True)
+        if X.shape[0] < ensure_min_samples:
+            raise ValueError(
+                f"Found array with {X.shape[0]} sample(s) while a minimum of {ensure_min_samples} "
+                f"is required by {type(self).__name__}."
+            )
+        cells = self.columns_.read(self, X)
+        if reset:
+            self.is_bytes_, self.byte_divisor_ = False, 1.0
+            self.origin_ = np.zeros(self.n_features_in_)
+        origin = self.origin_ if self.origin_.any() else None
+        return Rows(cells, origin=origin, columns=self.columns_)
+
     def _check_units(self, X, is_bytes):
         """Refuse images in other units than those that the encoder was fitted on."""
         if is_bytes and not self.is_bytes_:
@@ -148,7 +170,7 @@ class FittedVAE(ComponentsInHTML, ExplainedVariance, Scored, BaseEncoder):
 
     def _validate(self, X):
         check_is_fitted(self)
-        if not self.allow_missing_ and not self.is_bytes_:
+        if self.columns_ is None and not self.allow_missing_ and not self.is_bytes_:
             plain = plain_array(self, X, np.float64)
             if plain is not None:
                 return Rows(plain, origin=self.origin_ if self.origin_.any() else None)
@@ -164,7 +186,7 @@ class FittedVAE(ComponentsInHTML, ExplainedVariance, Scored, BaseEncoder):
         network = self._network()
 
         def encode(chunk, rows, x):
-            self.likelihood_.check_data(rows)
+            self._check_cells(rows)
             mean_x, log_variance = network.encode(x)
             mean[chunk] = mean_x.numpy(force=True)
             written = [mean[chunk]]
@@ -193,20 +215,23 @@ class FittedVAE(ComponentsInHTML, ExplainedVariance, Scored, BaseEncoder):
             "allow_missing=True; otherwise clip them or drop the row."
         )
 
-    def _column_names(self, columns):
+    def _check_cells(self, rows):
+        """Refuse rows with cells that the likelihood gives no density to."""
+        try:
+            self.likelihood_.check_data(rows)
+        except ValueError as error:
+            if self.columns_ is None or "cell" not in vars(error):
+                raise
+            message, j = vars(error)["cell"]
+            (name,) = self._column_names([j])
+            raise cell_error(message, name) from None
+
+    def _column_names(self, inputs):
+        """Names, or numbers, of the columns that some inputs of the network are made from."""
+        if self.columns_ is not None:
+            return [self.columns_.columns[self.columns_.owner[j]].name for j in inputs]
         names = getattr(self, "feature_names_in_", range(self.n_features_in_))
-        return [names[j] for j in columns]
-
-    def _decode(self, Z, decode, seed=None):
-        X = np.empty((len(Z), self.n_features_in_), dtype=np.float32)
-
-        def write(chunk, rows, z):
-            X[chunk] = decode(z).numpy(force=True)
-
-        self._for_chunks(Rows(Z), self._network(), write, seed=seed)
-        if self.origin_.any():
-            X = X + self.origin_
-        return X.reshape(-1, *self.feature_shape_)
+        return [names[j] for j in inputs]
 
     def _for_chunks(self, X, network, work, *, size=CHUNK_ROWS, seed=None):
         """Call ``work(chunk, rows, x)`` for the chunks of a table: slice, rows, and a tensor."""
@@ -234,58 +259,6 @@ class FittedVAE(ComponentsInHTML, ExplainedVariance, Scored, BaseEncoder):
             else:
                 with LocalDraws(seed or 0):
                     yield
-
-    def inverse_transform(self, Z: ArrayLike) -> np.ndarray:
-        """Decode codes into the mean of the likelihood.
-
-        Parameters
-        ----------
-        Z : array-like of shape (n_samples, n_components) or (n_samples, 2 * n_components)
-            Codes, dask collections included; the second form, for encoders with `add_variance`, is
-            what :meth:`transform` returns, and its variances are not needed.
-
-        Returns
-        -------
-        X : ndarray of shape (n_samples, n_features), float32
-            Expected data, in the units of the training data; images of bytes come back in 0..1.
-            Float64 where `origin_` is not 0. For a dask collection a lazy one of the same kind.
-
-        Raises
-        ------
-        ValueError
-            If the number of columns is another.
-        """
-        check_is_fitted(self)
-        Z = check_array(Z, dtype=np.float32)
-        if Z.shape[1] not in (self.n_components_, self._n_features_out):
-            raise ValueError(
-                f"Z has {Z.shape[1]} columns, but this VAEEncoder decodes codes of "
-                f"{self.n_components_} columns."
-            )
-        Z = self._in_prior_units(Z[:, : self.n_components_])
-        return self._decode(Z, self._network().mean)
-
-    def sample(self, n_samples: int = 1) -> np.ndarray:
-        """Draw rows from the model: codes from the prior, then data from the likelihood.
-
-        Parameters
-        ----------
-        n_samples : int, default=1
-            Number of rows.
-
-        Returns
-        -------
-        X : ndarray of shape (n_samples, n_features), float32
-            Float64 where `origin_` is not 0.
-        """
-        check_is_fitted(self)
-        check_number(n_samples, "n_samples", Integral, min_val=1)
-        seed = seed_from(self.random_state)
-        with explain_memory(f"{n_samples} rows of {self.n_features_in_} columns. Draw fewer"):
-            Z = np.random.default_rng(seed).standard_normal(
-                (n_samples, self.n_components_), dtype=np.float32
-            )
-            return self._decode(Z, self._network().sample, seed)
 
     def pruned(self, keep: MatrixLike) -> Self:
         """Cut latent variables out of the fitted network.
@@ -429,6 +402,7 @@ class FittedVAE(ComponentsInHTML, ExplainedVariance, Scored, BaseEncoder):
             vars(self).setdefault("byte_divisor_", 255.0 if self.is_bytes_ else 1.0)
             vars(self).setdefault("origin_", np.zeros(self.n_features_in_))
             vars(self).setdefault("best_epoch_", self.n_iter_)
+            vars(self).setdefault("columns_", None)
 
     def _freeze(self):
         """Make the weights read-only: the network would not see a change of their values."""

@@ -50,7 +50,7 @@ class Scored:
         elbo = np.empty(len(X))
 
         def score(chunk, rows, x):
-            self.likelihood_.check_data(rows)
+            self._check_cells(rows)
             noise = torch.from_numpy(elbo_noise(row_keys(rows), self.n_components_))
             elbo[chunk] = network.elbo(x.to(dtype), noise.to(device, dtype)).numpy(force=True)
             if not are_finite(elbo[chunk]):
@@ -126,7 +126,7 @@ class Scored:
         keys = tell_apart(keys, part)
 
         def score(chunk, rows, x):
-            self.likelihood_.check_data(rows)
+            self._check_cells(rows)
             noise = torch.from_numpy(elbo_noise(keys[chunk], self.n_components_, GAIN_POINTS))
             gain[chunk] = network.gains(x.to(dtype), noise.to(device, dtype)).numpy(force=True)
             if not are_finite(gain[chunk]):

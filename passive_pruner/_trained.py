@@ -1,8 +1,12 @@
 """Training of a VAEEncoder: from components and data to fitted weights."""
 
+from typing import Any, Self
+
 import numpy as np
 import torch
 
+from passive_pruner._auto_width import LOOKS, N_DECAYS, AutoWidth
+from passive_pruner._by_column import is_by_column, likelihood_by_column
 from passive_pruner._common._validation import seed_from
 from passive_pruner._common._warnings import warn_user
 from passive_pruner._fitted import LARGEST_VALUE, FittedVAE
@@ -14,16 +18,9 @@ from passive_pruner.exceptions import (
 )
 from passive_pruner.regime import LatentMoments
 from passive_pruner.regime import variance as variance_criterion
-from passive_pruner.training._distributed import n_processes
 from passive_pruner.training._start import obstacle_to_factor_analysis, start_at_factor_analysis
-from passive_pruner.training._training import DECAY, EPOCH_STEPS, PROBE_ROWS, Training
-from passive_pruner.training._width import (
-    START_WIDTH,
-    STEPS_PER_STEP_AFTER_CUT,
-    find_variables,
-    necessary_factors,
-    of_variables,
-)
+from passive_pruner.training._training import EPOCH_STEPS, PROBE_ROWS, Training
+from passive_pruner.training._width import necessary_factors
 from passive_pruner.vae import MLP, BetaVAE, Gaussian
 from passive_pruner.vae._likelihoods import LIKELIHOODS
 from passive_pruner.vae._network import is_own, resolve_device
@@ -34,10 +31,6 @@ from passive_pruner.vae._random import plain_torch
 MAX_STATISTICS_ROWS = 2048
 # Rows of later calls that are compared with the first.
 COMPARED_ROWS = 256
-# Looks at the held-out rows, after a start at factor analysis, in what is an epoch otherwise.
-LOOKS = 4
-# How often training from there goes on at a fifth of the rate before it ends.
-N_DECAYS = 2
 # A column of a Gaussian likelihood whose largest and smallest values differ by less or by more has
 # no variance in float32.
 LEAST_SPAN, MOST_SPAN = 1e-17, 1e19
@@ -45,17 +38,58 @@ LEAST_SPAN, MOST_SPAN = 1e-17, 1e19
 FAR = 10.0
 
 
-class TrainedVAE(FittedVAE):
+class TrainedVAE(AutoWidth, FittedVAE):
     """Base class of :class:`VAEEncoder`: the steps that `fit` and `partial_fit` share."""
 
-    def _settle(self, *, continued, one_pass=False):
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters, those of components too where the default is in use.
+
+        Parameters
+        ----------
+        **params : dict
+            Parameters by name; ``objective__beta`` sets that of the objective, which is
+            ``BetaVAE()`` where `objective` is None. Likewise for likelihood and architecture.
+
+        Returns
+        -------
+        self : VAEEncoder
+        """
+        defaults = {"objective": BetaVAE, "likelihood": Gaussian, "architecture": MLP}
+        parts = [self]
+        for name, default in defaults.items():
+            nested = next((key for key in params if key.startswith(f"{name}__")), None)
+            if nested is None:
+                continue
+            part = params.get(name, getattr(self, name))
+            if name == "likelihood" and isinstance(part, str) and part in LIKELIHOODS:
+                default, part = LIKELIHOODS[part], None
+            if part is None:
+                params[name] = default()
+            elif hasattr(part, "set_params"):
+                parts.append(part)
+            else:
+                raise ValueError(f"{name}={part!r} has no parameter that {nested!r} could set.")
+        before = [vars(part).copy() for part in parts]
+        try:
+            return super().set_params(**params)
+        except BaseException:
+            for part, values in zip(parts, before, strict=True):
+                vars(part).update(values)
+            raise
+
+    def _settle(self, columns, *, continued, one_pass=False):
         """Take over the components, or refuse what cannot change, and return the seed."""
         if continued:
             self._refuse_changes()
         else:
-            self.init_ = "random" if one_pass and self.init == "auto" else self._init_in_use()
-            self.architecture_ = self._new_architecture()
+            self.columns_ = columns
+            self.init_ = "random"
+            if not (one_pass and self.init == "auto"):
+                self.init_ = self._init_in_use(columns)
+            self.architecture_ = self._new_architecture(columns)
             self.allow_missing_ = self.allow_missing
+            if columns is not None:
+                self.allow_missing_ |= columns.may_miss or self.handle_unknown == "ignore"
             for name in ("variable_numbers_", "training_state_"):
                 vars(self).pop(name, None)  # of an encoder that was pruned, or of earlier passes
         self.objective_ = (self.objective or BetaVAE()).validated()
@@ -64,17 +98,21 @@ class TrainedVAE(FittedVAE):
 
     def _refuse_changes(self):
         """Name a parameter that a fitted network cannot follow."""
-        architecture = self._new_architecture()
+        architecture = self._new_architecture(self.columns_)
         if self.architecture is None and type(self.architecture_) is MLP:
             # The start, on which the default depends, lies in the past.
             architecture = MLP(linear_path=self.architecture_.linear_path)
-        names = getattr(self, "feature_names_in_", None)
-        likelihood = self._new_likelihood().resolve(self.n_features_in_, names)
+        likelihood = self._resolved_likelihood()
+        now_by_column = self.likelihood is not None and is_by_column(self.likelihood)
+        allows_missing = self.allow_missing
+        if self.columns_ is not None and not self.allow_missing:
+            allows_missing = self.allow_missing_  # by what the first rows were
         changed = {
             "n_components": self.n_components not in ("auto", self.n_components_),
             "architecture": not architecture.equals(self.architecture_),
-            "likelihood": not likelihood.equals(self.likelihood_),
-            "allow_missing": self.allow_missing != self.allow_missing_,
+            "likelihood": not likelihood.equals(self.likelihood_)
+            or (now_by_column and self.columns_ is None),
+            "allow_missing": allows_missing != self.allow_missing_,
         }
         for name in (name for name, is_changed in changed.items() if is_changed):
             fitted = getattr(self, f"{name}_")
@@ -84,35 +122,41 @@ class TrainedVAE(FittedVAE):
                 "warm_start=False."
             )
 
-    def _init_in_use(self):
+    def _init_in_use(self, columns):
         """Start of :meth:`fit`: what "auto" stands for."""
         if self.init != "auto":
             return self.init
-        architecture = self._new_architecture()
+        architecture = self._new_architecture(columns)
         is_linear = type(architecture) is MLP and architecture.linear_path
-        is_gaussian = type(self._new_likelihood()) is Gaussian
+        is_gaussian = type(self._new_likelihood(columns)) is Gaussian
         return "factor_analysis" if is_gaussian and is_linear else "random"
 
-    def _new_architecture(self):
-        is_gaussian = type(self._new_likelihood()) is Gaussian
+    def _new_architecture(self, columns):
+        is_gaussian = type(self._new_likelihood(columns)) is Gaussian
         default = MLP(
             linear_path=self.init == "factor_analysis" or (self.init == "auto" and is_gaussian)
         )
         return (default if self.architecture is None else self.architecture).validated()
 
-    def _new_likelihood(self):
+    def _new_likelihood(self, columns):
         likelihood = self.likelihood
-        if likelihood is None or isinstance(likelihood, str):
-            likelihood = LIKELIHOODS[likelihood or "gaussian"]()
+        if is_by_column(likelihood):
+            likelihood = (
+                Gaussian() if columns is None else likelihood_by_column(columns, likelihood)
+            )
+        elif isinstance(likelihood, str):
+            likelihood = LIKELIHOODS[likelihood]()
         return likelihood.validated()
+
+    def _resolved_likelihood(self):
+        names = getattr(self, "feature_names_in_", None) if self.columns_ is None else None
+        return self._new_likelihood(self.columns_).resolve(self._n_inputs, names)
 
     def _check_start(self):
         """Refuse what has no factor analysis to start from."""
         if self.init != "factor_analysis":
             return
-        name = obstacle_to_factor_analysis(
-            self.likelihood_, self.architecture_, self.n_features_in_
-        )
+        name = obstacle_to_factor_analysis(self.likelihood_, self.architecture_, self._n_inputs)
         if name:
             raise ValueError(
                 "init='factor_analysis' takes a likelihood of the package, with a part that is "
@@ -127,15 +171,14 @@ class TrainedVAE(FittedVAE):
         table = self._read(X, reset=reset, **kwargs)
         if reset:
             self.feature_shape_ = shape[1:] if len(shape) > 2 else (self.n_features_in_,)
-            names = getattr(self, "feature_names_in_", None)
-            self.likelihood_ = self._new_likelihood().resolve(self.n_features_in_, names)
+            self.likelihood_ = self._resolved_likelihood()
             self._check_start()
             self._refuse_units(table)
             table = self._centred(table)
         for chunk, rows in table.chunks():
             if (np.abs(rows) > LARGEST_VALUE).any():
                 self._raise_not_finite(rows, chunk.start)
-            self.likelihood_.check_data(rows)
+            self._check_cells(rows)
         return table.as_float32()
 
     def _refuse_units(self, table):
@@ -144,10 +187,10 @@ class TrainedVAE(FittedVAE):
         # Values beyond float32 have an error of their own.
         with np.errstate(invalid="ignore"):
             is_wrong = ((span > 0) & (span < LEAST_SPAN)) | (span > MOST_SPAN)
-            is_wrong &= self.likelihood_.shiftable(self.n_features_in_) & (span < LARGEST_VALUE)
+            is_wrong &= self._shiftable()[0] & (span < LARGEST_VALUE)
         if is_wrong.any():
             j = int(np.argmax(is_wrong))
-            (name,) = self._column_names([j])
+            (name,) = self._column_names([self._shiftable()[1][j]])
             raise ValueError(
                 f"The values of column {name!r} lie within {span[j]:.3g} of each other: float32 "
                 f"cannot hold their squares. Change the units of the column, so that this is "
@@ -160,9 +203,9 @@ class TrainedVAE(FittedVAE):
         is_lost, mean = table.lost_columns()
         if not is_lost.any():
             return table
-        shiftable = self.likelihood_.shiftable(self.n_features_in_)
+        shiftable, inputs = self._shiftable()
         if (is_lost & ~shiftable).any():
-            columns = self._column_names(np.flatnonzero(is_lost & ~shiftable))
+            columns = self._column_names(inputs[is_lost & ~shiftable])
             warn_user(
                 f"The values of the columns {columns} are so large beside their spread that "
                 "float32 cannot tell them apart, and their likelihood has a fixed origin. Subtract "
@@ -172,114 +215,17 @@ class TrainedVAE(FittedVAE):
         self.origin_ = np.where(is_lost & shiftable, mean, 0.0)
         return table.with_origin(self.origin_)
 
+    def _shiftable(self):
+        """Columns whose likelihood has no fixed origin, and the inputs that columns are."""
+        inputs = np.arange(self._n_inputs)
+        if self.columns_ is not None:
+            # Of the columns that are read, every one that has a large value is one input.
+            inputs = np.minimum(self.columns_.starts, self._n_inputs - 1)
+        return self.likelihood_.shiftable(self._n_inputs)[inputs], inputs
+
     def _read_block(self, block):
         X = block.compute()
         return self._table(X, reset=False) if X.shape[0] else None
-
-    def _start_width(self, table, rows, eval_rows, seed):
-        """Set `n_components_` to what training begins with, and tell whether it is to be cut."""
-        if self.n_components != "auto":
-            self.n_components_ = self.n_components
-            return False
-        if n_processes() > 1:
-            raise ValueError(
-                "n_components='auto' is found on the rows of one process, and another process may "
-                "find another number. Fit on a sample before the process group is made, and give "
-                "the n_components_ that it finds."
-            )
-        self.n_components_ = min(self.n_features_in_, START_WIDTH)
-        if self.init_ == "random":
-            return True
-        with plain_torch(grad=True):
-            network, n_factors = self._network_at_factors(table, rows, eval_rows, seed)
-            while n_factors == self.n_components_ < self.n_features_in_:
-                self.n_components_ = min(2 * self.n_components_, self.n_features_in_)
-                network, n_factors = self._network_at_factors(table, rows, eval_rows, seed)
-            if n_factors > 0:
-                self.n_components_ = necessary_factors(network, table, rows, seed)
-        return n_factors == 0
-
-    def _search(self, table, rows, eval_rows, seed, *, max_steps, on_epoch=None, **kwargs):
-        """Train at the widths that "auto" begins with, the last of which is `n_components_` then.
-
-        Returns the trainings, whether one was ended from outside, and the numbers of the variables
-        of the last that carry information.
-        """
-        trainings = []
-        is_ended = False
-
-        def end_epoch(history):
-            nonlocal is_ended
-            is_ended = on_epoch is not None and on_epoch(trainings[-1].module, history)
-            return is_ended
-
-        def train(width, n_steps):
-            nonlocal is_ended
-            self.n_components_ = width
-            network, start = self._new_network(table, rows, eval_rows, seed)
-            params = {**start, **kwargs, "n_steps": n_steps, "on_epoch": end_epoch}
-            training = self._training(network, table, rows, eval_rows, seed, **params)
-            trainings.append(training)
-            training.run()
-            # After an interrupt the optimiser has no state to go on from.
-            is_ended = is_ended or training.state is None
-            return network, n_steps if is_ended else training.history[-1]["step"]
-
-        numbers = find_variables(train, table, self.n_features_in_, max_steps=max_steps, seed=seed)
-        return trainings, is_ended, numbers
-
-    def _train_auto(self, table, rows, eval_rows, seed, *, on_epoch, on_epoch_begin):
-        """Train wide, cut out the variables that carry no information, and train to the end."""
-        params = {"on_epoch_begin": on_epoch_begin, "verbose": bool(self.verbose)}
-        max_steps = self.max_steps - self.max_steps // (STEPS_PER_STEP_AFTER_CUT + 1)
-        trainings, is_ended, numbers = self._search(
-            table,
-            rows,
-            eval_rows,
-            seed,
-            max_steps=max_steps,
-            on_epoch=on_epoch,
-            n_decays=0,
-            **params,
-        )
-        wide = trainings[-1]
-        with torch.no_grad():
-            blueprint, weights = self._blueprint().cut(wide.module.weights(), numbers)
-        self.n_components_ = len(numbers)
-        network = blueprint.load(weights)
-        n_wide = wide.history[-1]["step"]
-        n_steps = self.max_steps - sum(training.history[-1]["step"] for training in trainings)
-        if not wide.counts_start or not self.early_stopping:
-            n_steps = min(n_steps, n_wide // STEPS_PER_STEP_AFTER_CUT)
-        training = self._training(
-            network,
-            table,
-            rows,
-            eval_rows,
-            seed + n_wide,
-            n_steps=0 if is_ended else n_steps,
-            learning_rate=self.learning_rate / DECAY,
-            epoch_steps=EPOCH_STEPS // LOOKS,
-            n_decays=N_DECAYS - 1 if wide.counts_start else 0,
-            counts_start=True,
-            first_step=n_wide,
-            history=of_variables(wide.history, numbers),
-            on_epoch=lambda history: on_epoch(network, history),
-            **params,
-        )
-        training.run()
-        return network, training
-
-    def _can_cut(self, table, seed):
-        """Whether passive variables can be cut out of the network."""
-        blueprint = self._blueprint()
-        network = blueprint.build(table.part(slice(0, PROBE_ROWS))[:], seed)
-        try:
-            with torch.no_grad():
-                blueprint.cut(network.weights(), np.arange(1))
-        except ValueError:
-            return False
-        return True
 
     def _network_at_random(self, table, seed):
         statistics = table.draw(MAX_STATISTICS_ROWS, np.random.default_rng(seed))
@@ -311,9 +257,11 @@ class TrainedVAE(FittedVAE):
             start |= {"other_start": at_random, "patience": patience}
         return network, start
 
-    def _epoch_steps(self):
+    def _epoch_steps(self, columns):
         # A start that is a good model already is left in small steps, with many looks.
-        return EPOCH_STEPS // LOOKS if self._init_in_use() == "factor_analysis" else EPOCH_STEPS
+        return (
+            EPOCH_STEPS // LOOKS if self._init_in_use(columns) == "factor_analysis" else EPOCH_STEPS
+        )
 
     def _training(self, network, table, rows, eval_rows, seed, *, n_steps, **kwargs):
         """Prepare a run of training with the parameters of the encoder."""
@@ -333,7 +281,7 @@ class TrainedVAE(FittedVAE):
             is_own=is_own(self.architecture_),
             **{
                 "patience": self.n_iter_no_change if self.early_stopping else None,
-                "epoch_steps": self._epoch_steps(),
+                "epoch_steps": self._epoch_steps(self.columns_),
                 "learning_rate": self.learning_rate,
                 **kwargs,
             },
@@ -429,7 +377,7 @@ class TrainedVAE(FittedVAE):
 
     def _compare_with_start(self, network, table, seed):
         """Warn where data is far from that by which the columns are standardised."""
-        standardization = network.likelihood.standardization(self.n_features_in_)
+        standardization = network.likelihood.standardization(self._n_inputs)
         if standardization is None:
             return
         logged, location, scale = standardization

@@ -8,6 +8,8 @@ from sklearn.base import BaseEstimator
 
 import passive_pruner
 from passive_pruner import regime, vae
+from passive_pruner._common._cells import Column
+from passive_pruner._common._columns import Columns
 from passive_pruner._pretrained import PretrainedEncoder
 from passive_pruner._runtimes import is_path
 
@@ -16,7 +18,8 @@ def trusted_types() -> list[str]:
     """List the package's own types for ``skops.io.load(file, trusted=trusted_types())``.
 
     skops builds no object of a type that it neither knows nor finds in this list: the estimators,
-    their components and :class:`~passive_pruner.regime.LatentMoments`, by full name. A pipeline
+    their components, what they know of columns, and
+    :class:`~passive_pruner.regime.LatentMoments`, by full name. A pipeline
     of the package and scikit-learn needs no other. A function or class of your own in it, such as
     the factory of a :class:`~passive_pruner.vae.FromFactory`, is yours to add.
 
@@ -36,7 +39,8 @@ def trusted_types() -> list[str]:
     """
     public = [getattr(room, name) for room in (passive_pruner, vae) for name in room.__all__]
     classes = [c for c in public if inspect.isclass(c) and issubclass(c, BaseEstimator)]
-    return sorted(f"{c.__module__}.{c.__qualname__}" for c in [*classes, regime.LatentMoments])
+    classes += [Column, Columns, regime.LatentMoments]
+    return sorted(f"{c.__module__}.{c.__qualname__}" for c in classes)
 
 
 def refuse_model_files(estimator):

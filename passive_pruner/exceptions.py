@@ -8,6 +8,7 @@ __all__ = [
     "PrecisionWarning",
     "ScheduleWarning",
     "TrainingInterruptedWarning",
+    "UnknownCategoryWarning",
 ]
 
 
@@ -37,3 +38,7 @@ class ScheduleWarning(UserWarning):
 
 class TrainingInterruptedWarning(UserWarning):
     """Training was interrupted from the keyboard; the model holds what was learned until then."""
+
+
+class UnknownCategoryWarning(UserWarning):
+    """A table has categories that were not there in fit, and they are taken for missing cells."""

@@ -418,9 +418,6 @@ def test_nothing_is_printed_unless_asked_for(cancer, capsys):
         (np.array([[1.0, np.inf], [2.0, 3.0]]), "infinity or a value too large"),
         (np.array([[1.0, 1e300], [2.0, 3.0]]), r"beyond the range of float32"),
         (np.array([["a", "b"], ["c", "d"]]), "such as .*'a'.*ColumnTransformer"),
-        (pd.DataFrame({"x": [1.0, 2.0], "c": ["red", "blue"]}), "such as 'red'.*TableVectorizer"),
-        (pl.DataFrame({"x": [1.0, 2.0], "c": ["red", "blue"]}), "such as 'red'.*TableVectorizer"),
-        (pd.DataFrame({"c": pd.Categorical(["red", "blue"])}), "such as 'red'.*TableVectorizer"),
         (
             pd.DataFrame({"x": [1.0, 2.0], "t": pd.to_datetime(["2020-01-01", "2021-01-01"])}),
             "columns of type datetime64.*ColumnTransformer",
@@ -438,6 +435,19 @@ def test_bad_input_is_a_clear_error_and_leaves_nothing(X, message):
     with pytest.raises(ValueError, match=message):
         encoder.fit(X)
     assert not [name for name in vars(encoder) if name.endswith("_")]
+
+
+@pytest.mark.parametrize(
+    "X",
+    [
+        pd.DataFrame({"x": [1.0, 2.0], "c": ["red", "blue"]}),
+        pl.DataFrame({"x": [1.0, 2.0], "c": ["red", "blue"]}),
+        pd.DataFrame({"c": pd.Categorical(["red", "blue"])}),
+    ],
+)
+def test_categories_are_refused_where_one_likelihood_describes_all_columns(X):
+    with pytest.raises(ValueError, match=r"such as 'red'.*likelihood='auto'.*TableVectorizer"):
+        small_encoder(likelihood="gaussian").fit(X)
 
 
 def test_wrong_columns_at_transform(cancer):

@@ -11,6 +11,7 @@ import pytest
 import scipy.sparse as sp
 import torch
 from conftest import small_encoder
+from sklearn.base import clone
 from sklearn.datasets import load_digits
 
 from passive_pruner import PassiveVariableRemover, PretrainedEncoder, VAEEncoder
@@ -136,6 +137,8 @@ CELLS = {
 @pytest.mark.parametrize("kind", CELLS)
 def test_cells_that_are_no_numbers_are_refused_by_column(kind, estimator):
     X = pd.DataFrame({"a": np.arange(20.0), "b": True, "culprit": CELLS[kind]})
+    if isinstance(estimator, VAEEncoder) and kind in ("text", "category"):
+        estimator = clone(estimator).set_params(categorical_features=None)
     with pytest.raises(ValueError, match=r"'culprit'.*Encode such columns first"):
         estimator.fit(X)
     if kind not in ("time stamp", "category"):

@@ -9,7 +9,7 @@ from conftest import small_encoder
 from scipy.sparse import coo_array
 from sklearn.base import clone
 
-from passive_pruner import VAEEncoder, _trained
+from passive_pruner import VAEEncoder, _auto_width, _trained
 from passive_pruner._common._rows import Rows
 from passive_pruner.exceptions import TrainingInterruptedWarning
 from passive_pruner.training import _training, _width
@@ -187,7 +187,7 @@ def test_on_a_curved_surface_surplus_factors_at_the_prior_make_the_better_model(
 
 
 def test_a_start_of_nothing_but_factors_is_made_wider(monkeypatch):
-    monkeypatch.setattr(_trained, "START_WIDTH", 2)
+    monkeypatch.setattr(_auto_width, "START_WIDTH", 2)
     assert from_factors().fit(factors(5, 12, curved=False)).n_components_ == 5
 
 

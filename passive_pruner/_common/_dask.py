@@ -181,6 +181,8 @@ def _fit_transform(self, X, y=None):
 
 def _inverse_transform(self, X):
     check_is_fitted(self)
+    if getattr(self, "columns_", None) is not None:
+        return _inverse_to_tables(self, X)
     shape = getattr(self, "feature_shape_", (self.n_features_in_,))
     if hasattr(X, "columns") and len(shape) > 1:
         raise ValueError(
@@ -188,6 +190,27 @@ def _inverse_transform(self, X):
             "codes as an array, for example codes.to_dask_array(lengths=True)."
         )
     return _map_rows(X, _inverse_block, self, shape, _check_feature_names_in(self))
+
+
+def _inverse_to_tables(encoder, X):
+    """Decode into the table of categories and numbers that the encoder was fitted on."""
+    from dask import delayed
+
+    if encoder.columns_.container != "pandas" or not hasattr(X, "columns"):
+        raise ValueError(
+            "Decoded rows have categories, which a dask array cannot hold: pass codes as a dask "
+            "DataFrame to an encoder that was fitted on pandas or dask, or codes.compute()."
+        )
+    meta = encoder.columns_.table(np.empty((0, encoder.n_features_in_)))
+    shared = delayed(copy.copy(encoder))
+    return X.map_partitions(_table_partition, shared, meta, meta=meta, enforce_metadata=False)
+
+
+def _table_partition(block, encoder, meta):
+    if not len(block):
+        return meta
+    with _one_at_a_time:
+        return encoder.inverse_transform(block)
 
 
 def _transform_block(estimator, block, number, seed):

@@ -46,9 +46,14 @@ class ComponentsInHTML:
         shown = {k: v for k, v in components.items() if not (v is None or isinstance(v, str))}
         if not shown:
             return _VisualBlock("single", self, names=type(self).__name__, name_details=str(self))
+        boxes = {f"{name}: {type(value).__name__}": value for name, value in shown.items()}
+        columns = getattr(self, "columns_", None)
+        if columns is not None:
+            name = f"{len(columns)} columns"
+            boxes[name] = _VisualBlock("single", None, names=name, name_details=str(columns))
         return _VisualBlock(
             "parallel",
-            list(shown.values()),
-            names=[f"{name}: {type(value).__name__}" for name, value in shown.items()],
-            name_details=[str(value) for value in shown.values()],
+            list(boxes.values()),
+            names=list(boxes),
+            name_details=[str(value) for value in shown.values()] + [None] * (columns is not None),
         )

@@ -7,6 +7,7 @@ import numpy as np
 from scipy.sparse import issparse
 from sklearn.utils import gen_batches
 
+from passive_pruner._common._columns import Columns
 from passive_pruner._common._validation import unmasked
 
 # Rows per chunk in which a table is read: the activations of a chunk stay in the cache of the
@@ -33,16 +34,25 @@ class Rows:
         0 to 1.
     origin : ndarray of shape (n_columns,), float64, or None, default=None
         What is subtracted from every row before it becomes float32.
+    columns : Columns or None, default=None
+        Makes the rows that are read from those of `X`: categories become one-hot.
     """
 
-    def __init__(self, X, divisor: float = 1.0, origin: np.ndarray | None = None):
+    def __init__(
+        self,
+        X,
+        divisor: float = 1.0,
+        origin: np.ndarray | None = None,
+        columns: Columns | None = None,
+    ):
         # np.asarray gives the plain array behind a memory map, which every row read would
         # otherwise be wrapped in again.
         self._is_sparse = issparse(X)
         self._X: Any = X if self._is_sparse else np.asarray(X)
         self._divisor = divisor
         self._origin = origin
-        self.shape: tuple[int, int] = X.shape
+        self._columns = columns
+        self.shape: tuple[int, int] = X.shape if columns is None else (len(X), columns.n_inputs)
 
     def __len__(self):
         return self.shape[0]
@@ -63,25 +73,43 @@ class Rows:
             rows = rows.astype(np.float32, copy=False)
         if self._divisor != 1:
             rows /= self._divisor
-        return rows
+        return rows if self._columns is None else self._columns.inputs(rows)
 
-    def part(self, rows: slice) -> "Rows":
+    def _with(self, X) -> "Rows":
+        return Rows(X, self._divisor, self._origin, self._columns)
+
+    def part(self, rows: slice | np.ndarray) -> "Rows":
         """Return some rows, wrapped and not read."""
-        return Rows(self._X[rows], self._divisor, self._origin)
+        return self._with(self._X[rows])
+
+    def incomplete(self) -> np.ndarray:
+        """Return the numbers of the rows that have missing cells."""
+        if self._X.dtype.kind != "f":
+            return np.empty(0, dtype=np.intp)
+        if self._is_sparse:
+            of_entries = np.repeat(np.arange(len(self)), np.diff(self._X.indptr))
+            return np.unique(of_entries[np.isnan(self._X.data)])
+        return np.flatnonzero(np.isnan(self._X).any(axis=1))
+
+    def filled(self, rows: np.ndarray, cells: np.ndarray) -> np.ndarray:
+        """Return a dense copy of `X` with these cells where those of some rows are NaN."""
+        X = self._X.toarray() if self._is_sparse else self._X.copy()
+        X[rows] = np.where(np.isnan(X[rows]), cells, X[rows])
+        return X
 
     def as_float32(self) -> "Rows":
         """Return the table with its values converted once and for all, unless that changes them."""
         if self._is_sparse or self._origin is not None or self._X.dtype != np.float64:
             return self
         with np.errstate(over="ignore"):
-            return Rows(self._X.astype(np.float32), self._divisor)
+            return self._with(self._X.astype(np.float32))
 
     def with_origin(self, origin: np.ndarray) -> "Rows":
         """Return the table with this subtracted from every row."""
-        return Rows(self._X, self._divisor, origin)
+        return Rows(self._X, self._divisor, origin, self._columns)
 
     def lost_columns(self) -> tuple[np.ndarray, np.ndarray]:
-        """Find the columns whose values float32 cannot tell apart.
+        """Find the columns of `X` whose values float32 cannot tell apart.
 
         A float32 number has a relative precision of 2**-24. In such a column that step, at the
         largest value, exceeds a thousandth of the standard deviation, as in a time stamp in
@@ -95,12 +123,12 @@ class Rows:
         """
         X = self._X
         if X.dtype != np.float64:
-            return np.zeros(self.shape[1], dtype=bool), np.zeros(self.shape[1])
+            return np.zeros(X.shape[1], dtype=bool), np.zeros(X.shape[1])
         if len(self) > SAMPLE_ROWS:
             X = X[_drawn(len(self), SAMPLE_ROWS, np.random.default_rng(0))]
-        mean, deviation, largest = np.empty((3, self.shape[1]))
+        mean, deviation, largest = np.empty((3, X.shape[1]))
         with np.errstate(over="ignore", invalid="ignore"):
-            for columns in gen_batches(self.shape[1], COLUMNS):
+            for columns in gen_batches(X.shape[1], COLUMNS):
                 values = X[:, columns].toarray() if self._is_sparse else X[:, columns]
                 n_present = np.maximum(np.sum(~np.isnan(values), axis=0), 1)
                 first = np.nan_to_num(values[0])
@@ -128,7 +156,7 @@ class Rows:
         """
         if len(self) <= n:
             return self
-        return Rows(self._X[_drawn(len(self), n, rng)], self._divisor, self._origin)
+        return self._with(self._X[_drawn(len(self), n, rng)])
 
     def chunks(self, size: int = CHUNK_ROWS) -> Iterator[tuple[slice, np.ndarray]]:
         """Yield the whole table in order, as slices of at most `size` rows with their values."""
@@ -161,7 +189,7 @@ class BlockedRows(Rows):
     """
 
     def __init__(self, first: Rows, others: list[Callable[[], Rows | None]]):
-        super().__init__(first._X, first._divisor, first._origin)
+        super().__init__(first._X, first._divisor, first._origin, first._columns)
         self._others = others
 
     def parts(self, rows, rng):

@@ -95,28 +95,18 @@ def _as_numbers(estimator, X):
     if not isinstance(X, np.ndarray):
         return X
     if X.dtype.kind in "mM":
-        raise NotNumbersError(_encode_first(estimator, f"X has columns of type {X.dtype}"))
+        raise NotNumbersError(encode_first(estimator, f"X has columns of type {X.dtype}"))
     if X.dtype.kind in "OSU" and X.ndim == 2 and X.size:
         return np.stack([_numbers(estimator, j, X[:, j]) for j in range(X.shape[1])], axis=1)
     return X
 
 
 def _frame_as_numbers(estimator, X):
-    from pandas.api.types import is_numeric_dtype
-
     changed = {}
     for j, (name, dtype) in enumerate(zip(X.columns, X.dtypes, strict=True)):
-        if hasattr(dtype, "is_numeric"):  # polars, whose booleans are no numbers
-            is_number = dtype.is_numeric() or str(dtype) == "Boolean"
-        else:
-            is_number = is_numeric_dtype(dtype) and dtype.kind != "c"
-        if is_number:
-            continue
-        if str(dtype).lower().startswith(_DATE_TYPES):
-            what = f"X has columns of type {dtype}, such as {name!r}"
-            raise NotNumbersError(_encode_first(estimator, what))
-        column = X.iloc[:, j] if hasattr(X, "iloc") else X[name]
-        changed[j] = _numbers(estimator, name, column)
+        if not _is_number(dtype):
+            column = X.iloc[:, j] if hasattr(X, "iloc") else X[name]
+            changed[j] = column_as_numbers(estimator, name, column)
     if not changed:
         return X
     if not hasattr(X, "iloc"):
@@ -125,6 +115,34 @@ def _frame_as_numbers(estimator, X):
     for j, values in changed.items():
         X.isetitem(j, values)
     return X
+
+
+def _is_number(dtype):
+    """Whether a type of a DataFrame's columns is one of real numbers or booleans."""
+    from pandas.api.types import is_numeric_dtype
+
+    if hasattr(dtype, "is_numeric"):  # polars, whose booleans are no numbers
+        return dtype.is_numeric() or str(dtype) == "Boolean"
+    return is_numeric_dtype(dtype) and dtype.kind != "c"
+
+
+def column_as_numbers(estimator, name, column):
+    """Return a column of pandas, polars or numpy as float64, with NaN where cells are missing.
+
+    Raises
+    ------
+    NotNumbersError
+        If a cell is no number; the message names the column.
+    """
+    dtype = column.dtype
+    if str(dtype).lower().startswith(_DATE_TYPES):
+        what = f"X has columns of type {dtype}, such as {name!r}"
+        raise NotNumbersError(encode_first(estimator, what))
+    if not _is_number(dtype):
+        return _numbers(estimator, name, column)
+    if hasattr(column, "iloc"):
+        return column.to_numpy(dtype=np.float64, na_value=np.nan)
+    return np.asarray(column, dtype=np.float64)
 
 
 def _numbers(estimator, name, cells):
@@ -151,11 +169,31 @@ def _numbers(estimator, name, cells):
             shown = repr(cell) if len(repr(cell)) < 50 else f"{repr(cell)[:50]} ..."
             if isinstance(cell, str):
                 what = f"column {name!r} of X has text or categories, such as {shown}"
+                if hasattr(estimator, "categorical_features"):
+                    what += ", which it reads from a DataFrame, or with likelihood='auto'"
             else:
                 what = f"column {name!r} of X has cells that are no numbers, such as {shown}"
                 what = f"{what} ({error})"
-            raise NotNumbersError(_encode_first(estimator, what)) from error
+            raise NotNumbersError(encode_first(estimator, what)) from error
     return values
+
+
+def as_table(estimator, X):
+    """Return a DataFrame as it is, and anything else as an array of two dimensions."""
+    refuse_series(X)
+    if hasattr(X, "columns") and hasattr(X, "dtypes"):
+        return X
+    if issparse(X):
+        raise TypeError(
+            f"{type(estimator).__name__} reads categories from dense tables, not from sparse data. "
+            "Pass a DataFrame, or X.toarray()."
+        )
+    X = unmasked(X)
+    if not isinstance(X, np.ndarray):
+        X = np.asarray(X) if _kind(X) in "biuf" else _objects(X)
+    if X.ndim != 2:
+        raise ValueError(f"Expected 2D array, got {X.ndim}D array instead.")
+    return X
 
 
 def _kind(X):
@@ -177,7 +215,8 @@ def _objects(X):
             return np.array(None)
 
 
-def _encode_first(estimator, what):
+def encode_first(estimator, what):
+    """Message of an error about columns that are no numbers."""
     return (
         f"{type(estimator).__name__} takes numbers, but {what}. Encode such columns first, "
         "for example with sklearn.compose.ColumnTransformer or skrub.TableVectorizer."

@@ -78,6 +78,12 @@ def _check_inputs(operator):
     """Refuse inputs that the fitted estimator does not take: its graph could not."""
     estimator = operator.raw_operator
     check_is_fitted(estimator)
+    if getattr(estimator, "columns_", None) is not None:
+        raise ValueError(
+            f"{type(estimator).__name__} was fitted on a table with categories, which has no ONNX "
+            "graph yet. Encode categories in a step before, for example with OneHotEncoder in a "
+            "ColumnTransformer, and describe the one-hot columns with Mixed."
+        )
     text = [v.raw_name for v in operator.inputs if isinstance(v.type, StringTensorType)]
     if text:
         raise ValueError(

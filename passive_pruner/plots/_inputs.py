@@ -86,6 +86,9 @@ def find_parts(estimator, X=None) -> Parts:
                 X = step.transform(X)
                 named = names is not None and hasattr(step, "get_feature_names_out")
                 names = step.get_feature_names_out(names) if named else None
+    columns = getattr(encoder, "columns_", None)
+    if columns is not None:
+        names = columns.input_names
     return Parts(encoder, remover, X, None if names is None else [str(name) for name in names])
 
 
@@ -168,7 +171,13 @@ def rule_of(remover, criterion: str | None, threshold: float | None) -> tuple[st
 
 
 def as_rows(encoder, X) -> np.ndarray:
-    """Dense float copy of `X` of shape (n_samples, n_features), in the units that are decoded."""
+    """Dense float copy of `X` of shape (n_samples, n_features), in the units that are decoded.
+
+    Categories are one-hot.
+    """
+    columns = getattr(encoder, "columns_", None)
+    if columns is not None:
+        return columns.inputs(columns.read(encoder, X)).astype(np.float64)
     X = np.asarray(X.toarray() if hasattr(X, "toarray") else X)
     X = X.reshape(len(X), -1)
     # An encoder of bytes reads bytes as 0..1; floats that it accepts are in 0..1 already.
@@ -222,7 +231,8 @@ def decode(encoder, codes: np.ndarray) -> np.ndarray:
     """Decode codes in the units of the prior, whatever units the encoder takes."""
     if not getattr(encoder, "whiten", True):
         codes = codes * encoder.code_scale_
-    return encoder.inverse_transform(codes)
+    decoded = encoder.inverse_transform(codes)
+    return decoded if getattr(encoder, "columns_", None) is None else as_rows(encoder, decoded)
 
 
 def decode_traversals(encoder, values, base) -> np.ndarray:

@@ -1,0 +1,247 @@
+"""Single columns of tables, read from pandas, polars and arrays and written back."""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from passive_pruner._common._validation import NotNumbersError, column_as_numbers, encode_first
+
+
+class Cells(NamedTuple):
+    """A column of a table.
+
+    Attributes
+    ----------
+    kind : {"category", "boolean", "text", "number"}
+        What its type says; for objects, what its cells are.
+    dtype : str
+        Name of its type in the library that the table is of.
+    values : pandas.Categorical or ndarray of float64
+        Numbers where `kind` is "number", with NaN in missing cells.
+    """
+
+    kind: str
+    dtype: str
+    values: Any
+
+    def as_categorical(self):
+        """Return the values as a pandas.Categorical, numbers too."""
+        return _factorized(self.values) if self.kind == "number" else self.values
+
+
+@dataclass(frozen=True, eq=False)
+class Column:
+    """What was learned about one column.
+
+    Attributes
+    ----------
+    name : str or int
+        Its name, or its number in an array.
+    likelihood : str
+        Distribution of its cells, or "" for a column without any cell.
+    because : str
+        Why that one.
+    dtype : str
+        Name of its type.
+    has_missing : bool
+        Whether cells may be missing.
+    categories : ndarray or None
+        Where cells are read as places, what stands at these places.
+    category_dtype : str
+        Type of the categories, where `dtype` is one of declared categories.
+    ordered : bool
+        Whether declared categories have an order.
+    """
+
+    name: Any
+    likelihood: str
+    because: str
+    dtype: str
+    has_missing: bool
+    categories: Any = None
+    category_dtype: str = "object"
+    ordered: bool = False
+
+    @property
+    def n_inputs(self) -> int:
+        """Number of inputs of a network that are made from it."""
+        if self.likelihood == "categorical":
+            return len(self.categories)
+        return int(self.likelihood != "")
+
+
+def container_of(X) -> str:
+    """Name the kind of table that `X` is: "pandas", "polars" or "array"."""
+    if not (hasattr(X, "columns") and hasattr(X, "dtypes")):
+        return "array"
+    return "pandas" if hasattr(X, "iloc") else "polars"
+
+
+def names_of(X) -> list:
+    """Names of the columns, or their numbers."""
+    return list(X.columns) if hasattr(X, "columns") else list(range(X.shape[1]))
+
+
+def column_of(X, j: int):
+    """Return one column of a table, in the type that it has there."""
+    if hasattr(X, "iloc"):
+        return X.iloc[:, j]
+    return X[X.columns[j]] if hasattr(X, "columns") else X[:, j]
+
+
+def wrapped_like(X, values: np.ndarray):
+    """Return numbers in a DataFrame if `X` is one, with its names and its index."""
+    if container_of(X) == "array":
+        return values
+    if hasattr(X, "iloc"):
+        return type(X)(values, columns=X.columns, index=X.index)
+    return type(X)(values, schema=X.columns)
+
+
+def read_cells(estimator, X, j: int) -> Cells:
+    """Read one column.
+
+    Parameters
+    ----------
+    estimator : estimator instance
+        The estimator that `X` is given to, which errors name.
+    X : DataFrame or ndarray
+        A table.
+    j : int
+        Number of the column.
+
+    Raises
+    ------
+    ValueError
+        If the cells are neither numbers nor categories; the message names the column.
+    """
+    name, column = names_of(X)[j], column_of(X, j)
+    kind = kind_of(column)
+    dtype = str(column.dtype)
+    if kind == "category":
+        dtype = "Enum" if dtype.startswith("Enum") else dtype.partition("(")[0]
+    if kind != "number":
+        return Cells(kind, dtype, _as_categorical(column))
+    try:
+        return Cells(kind, dtype, column_as_numbers(estimator, name, column))
+    except NotNumbersError as error:
+        raise NotNumbersError(f"{error} {_way_out(X, name)}") from error
+
+
+def kind_of(column) -> str:
+    """Tell what a column is, as in :class:`Cells`; whatever is nothing else is a "number"."""
+    from pandas.api.types import infer_dtype, is_bool_dtype, is_string_dtype
+
+    dtype = column.dtype
+    if hasattr(dtype, "is_numeric"):  # polars
+        name = str(dtype)
+        if name.startswith(("Categorical", "Enum")):
+            return "category"
+        return {"Boolean": "boolean", "String": "text"}.get(name, "number")
+    if str(dtype) == "category":
+        return "category"
+    if str(dtype) == "object":
+        found = infer_dtype(column, skipna=True)
+        return {"string": "text", "boolean": "boolean"}.get(found, "number")
+    if is_bool_dtype(dtype):
+        return "boolean"
+    return "text" if is_string_dtype(dtype) else "number"
+
+
+def has_categories(X) -> bool:
+    """Whether a frame has columns of categories, text or booleans; arrays have none."""
+    if container_of(X) == "array":
+        return False
+    return any(kind_of(column_of(X, j)) != "number" for j in range(X.shape[1]))
+
+
+def refusal(estimator, X, name, what: str) -> str:
+    """Message about a column that no likelihood describes, with two ways out."""
+    return f"{encode_first(estimator, f'column {name!r} of X {what}')} {_way_out(X, name)}"
+
+
+def _way_out(X, name):
+    drop = {"pandas": f"X.drop(columns=[{name!r}])", "polars": f"X.drop({name!r})"}
+    return f"Or leave it out: {drop.get(container_of(X), f'numpy.delete(X, {name}, axis=1)')}."
+
+
+def _as_categorical(column):
+    import pandas as pd
+
+    dtype = column.dtype
+    if isinstance(dtype, pd.CategoricalDtype):
+        return column.array
+    if hasattr(dtype, "is_numeric"):
+        declared = getattr(dtype, "categories", None) if str(dtype).startswith("Enum") else None
+        if str(dtype).startswith(("Categorical", "Enum")):
+            column = column.cast(str)
+        values = column.to_numpy()
+        if declared is not None:
+            return pd.Categorical(values, categories=list(declared), ordered=True)
+        return _factorized(values, sort=str(dtype).startswith("Categorical"))
+    return _factorized(column)
+
+
+def _factorized(values, *, sort=False):
+    import pandas as pd
+
+    codes, found = pd.factorize(values, sort=sort)
+    return pd.Categorical.from_codes(codes, pd.Index(found))
+
+
+def write_cells(container: str, column: Column, cells: np.ndarray):
+    """Write a column in the type that it had.
+
+    Parameters
+    ----------
+    container : {"pandas", "polars", "array"}
+        What to make.
+    column : Column
+        What was learned about it.
+    cells : ndarray of shape (n_samples,), float64
+        Numbers, or places of categories. Missing only where no cell was present in fit.
+
+    Returns
+    -------
+    column : pandas.Series, polars.Series or ndarray
+    """
+    write = {"pandas": _pandas_column, "polars": _polars_column}.get(container)
+    if not column.likelihood:
+        return cells if write is None else write(column, np.full(len(cells), None))
+    values = cells
+    if column.categories is not None:
+        values = column.categories[cells.astype(np.intp)]
+    if column.dtype.lower().startswith(("int", "uint")) and values.dtype.kind == "f":
+        values = _rounded(values, column.dtype)
+    return values if write is None else write(column, values)
+
+
+def _rounded(values, dtype):
+    """Round to integers that the type can hold."""
+    limits = np.iinfo(dtype.lower().partition("[")[0])
+    # The largest integers have no float: the one below is the last that is safe.
+    top = np.nextafter(np.float64(limits.max), 0) if limits.bits == 64 else limits.max
+    return np.clip(np.rint(values), limits.min, top).astype(limits.dtype)
+
+
+def _pandas_column(column, values):
+    import pandas as pd
+
+    dtype = column.dtype
+    if dtype == "category":
+        declared = [] if column.categories is None else column.categories.astype(object)
+        declared = pd.Index(declared, dtype=object).astype(column.category_dtype)
+        dtype = pd.CategoricalDtype(declared, ordered=column.ordered)
+    if values.dtype.kind in "OU":
+        values = values.astype(object)
+    return pd.Series(values).astype(dtype)
+
+
+def _polars_column(column, values):
+    import polars as pl
+
+    dtype = getattr(pl, column.dtype, pl.Float64)
+    if column.dtype == "Enum":
+        dtype = pl.Enum(column.categories.tolist())
+    return pl.Series(values.tolist() if values.dtype.kind in "OU" else values).cast(dtype)

@@ -1,0 +1,171 @@
+"""From codes to data: what a fitted variational autoencoder decodes, draws and fills in."""
+
+from numbers import Integral
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from sklearn.utils.validation import check_array, check_is_fitted
+
+from passive_pruner._common._cells import wrapped_like
+from passive_pruner._common._draws import elbo_noise, normal_numbers, row_keys, tell_apart
+from passive_pruner._common._parameters import check_number, explain_memory
+from passive_pruner._common._rows import CHUNK_ROWS, Rows
+from passive_pruner._common._typing import MatrixLike
+from passive_pruner._common._validation import seed_from
+
+
+class Decoding:
+    """Mixin of :class:`VAEEncoder`: all that runs its decoder."""
+
+    def inverse_transform(self, Z: ArrayLike) -> np.ndarray:
+        """Decode codes into the mean of the likelihood.
+
+        Parameters
+        ----------
+        Z : array-like of shape (n_samples, n_components) or (n_samples, 2 * n_components)
+            Codes, dask collections included; the second form, for encoders with `add_variance`, is
+            what :meth:`transform` returns, and its variances are not needed.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features), float32
+            Expected data, in the units of the training data; images of bytes come back in 0..1.
+            Float64 where `origin_` is not 0. For a dask collection a lazy one of the same kind.
+
+            After a table with categories (see `columns_`), a table like it: a DataFrame with its
+            columns, types and categories. Columns of categories or of two values hold the most
+            probable one, integers are rounded.
+
+        Raises
+        ------
+        ValueError
+            If the number of columns is another.
+        """
+        check_is_fitted(self)
+        index = getattr(Z, "index", None) if hasattr(Z, "iloc") else None
+        Z = check_array(Z, dtype=np.float32)
+        if Z.shape[1] not in (self.n_components_, self._n_features_out):
+            raise ValueError(
+                f"Z has {Z.shape[1]} columns, but this VAEEncoder decodes codes of "
+                f"{self.n_components_} columns."
+            )
+        Z = self._in_prior_units(Z[:, : self.n_components_])
+        return self._as_in_fit(self._decode(Z, self._network().mean), index)
+
+    def sample(self, n_samples: int = 1) -> np.ndarray:
+        """Draw rows from the model: codes from the prior, then data from the likelihood.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+            Number of rows.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features), float32
+            Float64 where `origin_` is not 0. After a table with categories, a table like it.
+        """
+        check_is_fitted(self)
+        check_number(n_samples, "n_samples", Integral, min_val=1)
+        seed = seed_from(self.random_state)
+        with explain_memory(f"{n_samples} rows of {self.n_features_in_} columns. Draw fewer"):
+            Z = np.random.default_rng(seed).standard_normal(
+                (n_samples, self.n_components_), dtype=np.float32
+            )
+            return self._as_in_fit(self._decode(Z, self._network().sample, seed))
+
+    def impute(self, X: MatrixLike, *, draw: bool = False) -> np.ndarray:
+        """Fill missing cells from the cells that are there.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+            Data, as :meth:`fit` takes it.
+        draw : bool, default=False
+            Whether to fill in draws, one code from the posterior of each row and cells from the
+            likelihood given that code, instead of what is expected.
+
+        Returns
+        -------
+        X : ndarray or DataFrame of shape (n_samples, n_features)
+            A copy whose missing cells are filled. Cells that are there stay as they are, and so
+            does a column without any cell in :meth:`fit`. A DataFrame for a DataFrame, with the
+            types of the training data where that had categories.
+
+        Notes
+        -----
+        What is expected is the mean of the likelihood over the posterior of the row, taken at the
+        points of :meth:`score_samples`: of categories and of two values the most probable one.
+        The posterior is what the encoder makes of the cells that are there. It is an
+        approximation, and no more than that: its quality on cells that were hidden from it can be
+        measured.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from passive_pruner import VAEEncoder
+        >>> rng = np.random.default_rng(0)
+        >>> X = rng.normal(size=(300, 1)) + 0.1 * rng.normal(size=(300, 4))
+        >>> X[rng.random(X.shape) < 0.1] = np.nan
+        >>> encoder = VAEEncoder(2, allow_missing=True, max_steps=300, random_state=0).fit(X)
+        >>> filled = encoder.impute(X)
+        >>> bool(np.isfinite(filled).all())
+        True
+        """
+        table = self._validate(X)
+        rows = table.incomplete()
+        part = table.part(rows)
+        decoded = np.empty((0, self._n_inputs))
+        if len(rows):
+            decoded = self._drawn_given(part) if draw else self._expected_given(part)
+        if self.columns_ is None:
+            return wrapped_like(X, table.filled(rows, decoded).reshape(-1, *self.feature_shape_))
+        index = getattr(X, "index", None) if hasattr(X, "iloc") else None
+        return self.columns_.table(table.filled(rows, self.columns_.cells(decoded)), index)
+
+    def _expected_given(self, table):
+        """Mean of the data over the posterior of each row."""
+        network, d = self._network(), self.n_components_
+        expected = np.empty(table.shape, dtype=np.float32)
+
+        def average(chunk, rows, x):
+            self._check_cells(rows)
+            mean, log_variance = network.encode(x)
+            scale = torch.exp(0.5 * log_variance)
+            noise = torch.from_numpy(elbo_noise(row_keys(rows), d)).to(mean)
+            decoded = sum(network.mean(mean + scale * e) for e in noise) / len(noise)
+            expected[chunk] = decoded.numpy(force=True)
+
+        self._for_chunks(table, network, average, size=CHUNK_ROWS // 4)
+        return self._with_origin(expected)
+
+    def _drawn_given(self, table):
+        """Draw one row given a code that is drawn from the posterior of each row."""
+        d, seed = self.n_components_, seed_from(self.random_state)
+        mean, variance = np.empty((2, len(table), d), dtype=np.float32)
+        keys = np.empty((len(table), 2), dtype=np.uint64)
+        self._encode(table, mean, variance, keys)
+        noise = normal_numbers(tell_apart(keys), d, seed + self._noise_offset())
+        Z = (mean + np.sqrt(variance) * noise).astype(np.float32)
+        return self._decode(Z, self._network().sample, seed)
+
+    def _decode(self, Z, decode, seed=None):
+        X = np.empty((len(Z), self._n_inputs), dtype=np.float32)
+
+        def write(chunk, rows, z):
+            X[chunk] = decode(z).numpy(force=True)
+
+        self._for_chunks(Rows(Z), self._network(), write, seed=seed)
+        return self._with_origin(X)
+
+    def _with_origin(self, X):
+        if not self.origin_.any():
+            return X
+        return X + (self.origin_ if self.columns_ is None else self.origin_[self.columns_.owner])
+
+    def _as_in_fit(self, X, index=None):
+        """Give decoded rows the form of the training data."""
+        if self.columns_ is None:
+            return X.reshape(-1, *self.feature_shape_)
+        return self.columns_.table(self.columns_.cells(X), index)
