@@ -25,6 +25,9 @@ settings.register_profile(
 settings.register_profile("long", max_examples=1000, print_blob=True, **_COMMON)
 settings.load_profile("suite")
 
+# Checked by type checkers, never run.
+collect_ignore = ["data/typed_script.py"]
+
 # The networks of the tests are so small that a second thread costs more than it computes.
 torch.set_num_threads(1)
 

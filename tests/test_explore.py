@@ -243,7 +243,7 @@ def test_traversals_are_decoded_codes(values, fitted_encoder, cancer):
     np.testing.assert_allclose(traversal["largest_change"], changes, rtol=1e-5)
     images = compute_values(fitted_encoder, cancer[0], thresholds=[], image_shape=(5, 6))
     assert images["traversal"]["shape"] == [5, 6]
-    with pytest.raises(ValueError, match="decodes rows of 30"):
+    with pytest.raises(ValueError, match="25 values, but rows have 30"):
         compute_values(fitted_encoder, cancer[0], thresholds=[], image_shape=(5, 5))
 
 
@@ -512,6 +512,9 @@ def test_a_user_moves_the_slider_clicks_and_changes_the_criterion(browser, value
         type_ = article.get_attribute("data-type")
         types = np.array(values["criteria"]["active_units"]["types"][-1])
         numbers = article.find_element("class name", "numbers").text
+        if not article.is_displayed():
+            assert type_ == "undecided"  # which is a type with alpha only
+            continue
         if type_ not in types:
             assert re.search("None|Unknown", numbers)
             continue

@@ -83,7 +83,7 @@ def test_random_state_decides_and_the_global_generator_is_untouched():
         ({"types": [3]}, "non-empty list"),
         ({"types": TYPES, "n_samples": 0}, "n_samples == 0, must be >= 1"),
         ({"types": TYPES, "correlation": 1.5}, "correlation == 1.5, must be <= 1"),
-        ({"types": TYPES, "correlation": np.nan}, "correlation == nan, must be from 0 to 1"),
+        ({"types": TYPES, "correlation": np.nan}, "correlation must be finite, got nan"),
     ],
 )
 def test_bad_arguments_are_refused(arguments, message):

@@ -13,6 +13,7 @@ from pathlib import Path
 import cloudpickle
 import joblib
 import numpy as np
+import pandas as pd
 import pytest
 import safetensors
 import safetensors.torch
@@ -205,6 +206,9 @@ def test_trusted_types_are_exactly_what_files_hold(folder):
         types = skops.io.get_untrusted_types(file=folder / f"{name}.skops")
         assert set(types) <= set(TRUSTED)
         found |= set(types)
+    table = pd.DataFrame({"kind": list("abc") * 20, "size": np.arange(60.0)})
+    skops.io.dump(small_encoder(max_steps=20).fit(table), folder / "table.skops")
+    found |= set(skops.io.get_untrusted_types(file=folder / "table.skops"))
     bases = {"Architecture", "Likelihood", "Objective"}
     assert {t for t in trusted_types() if t.split(".")[-1] not in bases} <= found
 

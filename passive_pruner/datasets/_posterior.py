@@ -82,8 +82,6 @@ def make_posterior(
         )
     check_number(n_samples, "n_samples", Integral, min_val=1)
     check_number(correlation, "correlation", Real, min_val=0, max_val=1)
-    if np.isnan(correlation):  # which is not outside of any bounds
-        raise ValueError("correlation == nan, must be from 0 to 1.")
     rng = local_random_state(random_state)
 
     shape = (n_samples, len(types))
