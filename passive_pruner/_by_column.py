@@ -107,13 +107,16 @@ def _chosen(likelihood, names):
                 f"{sorted(LIKELIHOODS)} or a Likelihood instance."
             )
         if key in names:
-            chosen[names.index(key)] = value
+            j = names.index(key)
         elif isinstance(key, Integral) and -len(names) <= key < len(names):
-            chosen[int(key) % len(names)] = value
+            j = int(key) % len(names)
         else:
             raise ValueError(
                 f"likelihood={{{key!r}: ...}} names a column that X does not have; it has {names}."
             )
+        if j in chosen:
+            raise ValueError(f"likelihood has the column {names[j]!r} twice: {likelihood!r}.")
+        chosen[j] = value
     return chosen
 
 

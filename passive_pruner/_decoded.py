@@ -7,7 +7,7 @@ import torch
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_array, check_is_fitted
 
-from passive_pruner._common._cells import wrapped_like
+from passive_pruner._common._cells import with_cells_of, wrapped_like
 from passive_pruner._common._draws import elbo_noise, normal_numbers, row_keys, tell_apart
 from passive_pruner._common._parameters import check_number, explain_memory
 from passive_pruner._common._rows import CHUNK_ROWS, Rows
@@ -97,6 +97,8 @@ class Decoding:
         -----
         What is expected is the mean of the likelihood over the posterior of the row, taken at the
         points of :meth:`score_samples`: of categories and of two values the most probable one.
+        Draws depend on the other rows of the call.
+
         The posterior is what the encoder makes of the cells that are there. It is an
         approximation, and no more than that: its quality on cells that were hidden from it can be
         measured.
@@ -122,7 +124,9 @@ class Decoding:
         if self.columns_ is None:
             return wrapped_like(X, table.filled(rows, decoded).reshape(-1, *self.feature_shape_))
         index = getattr(X, "index", None) if hasattr(X, "iloc") else None
-        return self.columns_.table(table.filled(rows, self.columns_.cells(decoded)), index)
+        cells = table.filled(rows, self.columns_.cells(decoded))
+        present = ~np.isnan(table.filled(rows[:0], cells[:0]))
+        return with_cells_of(self.columns_.table(cells, index), X, present)
 
     def _expected_given(self, table):
         """Mean of the data over the posterior of each row."""

@@ -10,7 +10,7 @@ import sklearn
 from conftest import small_encoder
 from scipy.stats import ttest_rel
 from sklearn.cluster import KMeans
-from sklearn.datasets import load_wine
+from sklearn.datasets import load_iris, load_wine
 from sklearn.exceptions import FitFailedWarning
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, Ridge
@@ -26,6 +26,7 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.tree import DecisionTreeClassifier
 
 from passive_pruner import PassiveVariableRemover, PretrainedEncoder
 from passive_pruner.study import compare_pruning
@@ -397,3 +398,24 @@ def test_what_is_shown_is_followed_by_notes():
 def test_errors_name_what_to_do(pipe, options, message):
     with pytest.raises(ValueError, match=message):
         compare_pruning(pipe, 3 * posteriors(), CLASSES, **options)
+
+
+@pytest.mark.parametrize("name", ["clf__sample_weight", "sample_weight"])
+def test_metadata_of_no_step_is_refused(name):
+    X, y = load_iris(return_X_y=True)
+    pipe = make_pipeline(PassiveVariableRemover(), LogisticRegression(max_iter=500))
+    with pytest.raises(ValueError, match=f"params has '{name}'.*logisticregression"):
+        compare_pruning(pipe, X - X.mean(axis=0), y, params={name: np.ones(len(y))})
+
+
+def test_a_difference_that_is_the_same_in_all_folds_shows_nothing():
+    rng = np.random.default_rng(149)
+    X, y = rng.normal(size=(20, 6)) * [1, 1, 1, 0.1, 0.1, 0.1], np.arange(20) % 2
+    pipe = make_pipeline(
+        PassiveVariableRemover(), DecisionTreeClassifier(max_depth=2, random_state=0)
+    )
+    table = compare_pruning(pipe, X, y, cv=2, random_state=0)
+    assert table["difference"][0] != 0
+    assert table["standard_error"][0] == 0
+    assert table["verdict"][0] == "undecided"
+    assert "same difference in all folds" in str(table)

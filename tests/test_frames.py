@@ -529,3 +529,14 @@ def test_tables_with_categories_have_no_graph(fitted):
     encoder, X = fitted
     with pytest.raises(ValueError, match=r"table with categories.*OneHotEncoder"):
         skl2onnx.to_onnx(encoder, np.zeros((1, len(X.columns)), np.float32))
+
+
+@pytest.mark.parametrize("library", [pd, pl])
+def test_cells_that_are_there_stay_digit_for_digit(library):
+    ids = np.arange(120) + 2**53 + 1
+    kind = ["a", "b", None] * 40
+    X = library.DataFrame({"id": ids, "x": np.random.default_rng(0).normal(size=120), "c": kind})
+    filled = encoder_of(n_components=2, max_steps=20).fit(X).impute(X)
+    assert list(filled["id"]) == ids.tolist()
+    assert list(filled["x"]) == list(X["x"])
+    assert set(filled["c"]) <= {"a", "b"}

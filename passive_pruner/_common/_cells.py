@@ -99,6 +99,31 @@ def wrapped_like(X, values: np.ndarray):
     return type(X)(values, schema=X.columns)
 
 
+def with_cells_of(filled, X, present: np.ndarray):
+    """Return a filled table with the cells that were there in `X`, digit for digit.
+
+    Cells are read as float64, which does not hold every integer.
+
+    Parameters
+    ----------
+    filled, X : DataFrame or ndarray of shape (n_samples, n_columns)
+    present : ndarray of bool of shape (n_samples, n_columns)
+    """
+    container = container_of(X)
+    if container == "array" or container != container_of(filled):
+        return filled
+    for j, name in enumerate(names_of(X)):
+        given, column = column_of(X, j), column_of(filled, j)
+        if given.dtype != column.dtype:
+            continue
+        if container == "pandas":
+            filled.isetitem(j, given.where(present[:, j], column))
+        else:
+            column = given.zip_with(type(given)(present[:, j]), column)
+            filled = filled.with_columns(column.alias(name))
+    return filled
+
+
 def read_cells(estimator, X, j: int) -> Cells:
     """Read one column.
 

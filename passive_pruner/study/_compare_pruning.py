@@ -106,7 +106,8 @@ def compare_pruning(
         ``verdict``
             "helps" or "hurts" if the difference is above or below 0 by a two-sided t test with
             this error and k - 1 degrees of freedom for k splits, at a level of 5 % for all
-            thresholds together (Holm's correction [2]_); else "undecided".
+            thresholds together (Holm's correction [2]_); else "undecided", which a difference
+            that is the same in all folds is as well.
 
         Printed, it is followed by ``table.notes``, a tuple of str with what is to be known of this
         comparison. ``table.fewest`` is the threshold with the fewest variables within one standard
@@ -191,6 +192,8 @@ def compare_pruning(
             "comparable between different numbers of variables. Pass scoring, such as "
             '"adjusted_rand_score" to compare clusters with the labels y.'
         )
+    if y is None:
+        raise ValueError("y=None leaves nothing to score by: pass classes, numbers or labels.")
     scorer = check_scoring(parts.pipeline, scoring=scoring)
     X, y = indexable(X, y)
     rng = np.random.default_rng(seed_from(random_state))
@@ -222,7 +225,10 @@ class Rows(NamedTuple):
 
 
 def _check_thresholds(thresholds):
-    values = np.asarray(thresholds, dtype=float)
+    try:
+        values = np.asarray(thresholds, dtype=float)
+    except (TypeError, ValueError):
+        values = np.empty(0)
     if values.ndim != 1 or not len(values) or not (np.isfinite(values) & (values >= 0)).all():
         raise ValueError(
             f"thresholds must hold at least one number, finite and at least 0, got {thresholds!r}."

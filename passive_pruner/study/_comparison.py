@@ -93,6 +93,11 @@ def compare_folds(folds: list[FoldScores], thresholds: np.ndarray, note: str | N
                 f"Threshold {threshold:g} leaves no variable in {empty} of {len(folds)} folds, "
                 "where the pipeline cannot be fitted: it has no score."
             )
+    notes += [
+        f"Threshold {threshold:g} makes the same difference in all folds, from which no error can "
+        "be told: undecided."
+        for threshold in np.asarray(thresholds)[(error == 0) & (difference.mean(axis=0) != 0)]
+    ]
     table.notes = (*notes, note) if note else tuple(notes)
     return table
 
@@ -126,8 +131,8 @@ def verdicts(difference, error, n_folds):
     Parameters
     ----------
     difference, error : ndarray of shape (n_thresholds,)
-        Mean differences over folds and their standard errors. Where both are 0 nothing was
-        removed, and nothing is tested.
+        Mean differences over folds and their standard errors. An error of 0 tells nothing:
+        scores of few rows are coarse, and may differ alike in all folds by chance.
     n_folds : int
         Number of folds.
 
@@ -138,6 +143,7 @@ def verdicts(difference, error, n_folds):
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         p = 2 * student.sf(np.abs(difference / error), n_folds - 1)
+    p[error == 0] = np.nan
     tested = np.flatnonzero(np.isfinite(p))
     order = tested[np.argsort(p[tested])]
     # The i-th smallest of m is compared with level / (m - i), until the first that is not below.

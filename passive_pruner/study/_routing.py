@@ -32,12 +32,22 @@ def route(params, parts, cv, scorer) -> Routed:
 
     Raises
     ------
+    ValueError
+        If a name is that of no step.
     UnsetMetadataPassedError, TypeError
         If nobody requests some of them.
     """
     params = dict(params or {})
     if not get_config()["enable_metadata_routing"]:
         groups = {"groups": params.pop("groups")} if "groups" in params else {}
+        steps = {name for name, _ in parts.pipeline.steps}
+        for name in params:
+            step, _, rest = parts.flat_name(name).partition("__")
+            if step not in steps or not rest:
+                raise ValueError(
+                    f"params has {name!r}, which is metadata of no step: give it the name of a "
+                    f"step and two underscores in front. The steps are {sorted(steps)}."
+                )
         return Routed(groups, {parts.flat_name(name): v for name, v in params.items()}, {})
     router = MetadataRouter(owner="compare_pruning")
     for name, value, callee in (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from passive_pruner import VAEEncoder
 from passive_pruner._common._dask import is_dask
+from passive_pruner._common._parameters import check_number
 from passive_pruner._common._typing import MatrixLike, RandomState
 from passive_pruner.regime import CRITERIA
 from passive_pruner.regime._criteria import NEGLIGIBLE, PASSIVE, is_kept
@@ -237,6 +239,7 @@ def _up_to_encoder(encoder):
 
 
 def _check(X, n_fits, criterion):
+    check_number(n_fits, "n_fits", Integral, min_val=1)
     if n_fits < 2 * N_SEEDS or n_fits % N_SEEDS:
         raise ValueError(
             f"n_fits must be even and at least {2 * N_SEEDS}, for two trainings on each of at "
