@@ -138,16 +138,16 @@ def test_the_model_is_no_worse_than_linear_ones(load, seed):
     assert fitted[encoder.best_epoch_] <= start
 
 
-@pytest.mark.parametrize("criterion", ["active_units", "variance", "kl"])
 @pytest.mark.parametrize("n_factors", [2, 5])
-def test_the_variables_that_are_not_passive_are_the_factors(n_factors, criterion):
+def test_the_variables_that_are_not_passive_are_the_factors(n_factors):
     X = table(n_factors, 1500, n_factors)
     encoder = VAEEncoder(
         16, init="factor_analysis", architecture=MLP((32,), linear_path=True), random_state=0
     ).fit(X)
-    encoder.set_params(add_variance=criterion != "active_units")
-    remover = PassiveVariableRemover(criterion=criterion).fit(encoder.transform(X))
-    assert np.sum(remover.variable_types_ != "passive") == n_factors
+    for criterion in ("active_units", "variance", "kl"):
+        encoder.set_params(add_variance=criterion != "active_units")
+        remover = PassiveVariableRemover(criterion=criterion).fit(encoder.transform(X))
+        assert np.sum(remover.variable_types_ != "passive") == n_factors
 
 
 @pytest.mark.parametrize(
