@@ -125,8 +125,7 @@ class Decoding:
             return wrapped_like(X, table.filled(rows, decoded).reshape(-1, *self.feature_shape_))
         index = getattr(X, "index", None) if hasattr(X, "iloc") else None
         cells = table.filled(rows, self.columns_.cells(decoded))
-        present = ~np.isnan(table.filled(rows[:0], cells[:0]))
-        return with_cells_of(self.columns_.table(cells, index), X, present)
+        return with_cells_of(self.columns_.table(cells, index), X, table.present())
 
     def _expected_given(self, table):
         """Mean of the data over the posterior of each row."""

@@ -184,13 +184,14 @@ class TrainedVAE(AutoWidth, FittedVAE):
     def _refuse_units(self, table):
         """Name a column whose squares are no numbers of float32, and so has no variance there."""
         span = table.spans()
+        shiftable, inputs = self._shiftable()
         # Values beyond float32 have an error of their own.
         with np.errstate(invalid="ignore"):
             is_wrong = ((span > 0) & (span < LEAST_SPAN)) | (span > MOST_SPAN)
-            is_wrong &= self._shiftable()[0] & (span < LARGEST_VALUE)
+            is_wrong &= shiftable & (span < LARGEST_VALUE)
         if is_wrong.any():
             j = int(np.argmax(is_wrong))
-            (name,) = self._column_names([self._shiftable()[1][j]])
+            (name,) = self._column_names([inputs[j]])
             raise ValueError(
                 f"The values of column {name!r} lie within {span[j]:.3g} of each other: float32 "
                 f"cannot hold their squares. Change the units of the column, so that this is "

@@ -91,6 +91,10 @@ class Rows:
             return np.unique(of_entries[np.isnan(self._X.data)])
         return np.flatnonzero(np.isnan(self._X).any(axis=1))
 
+    def present(self) -> np.ndarray:
+        """Tell which cells of a dense table of floats are there, as booleans."""
+        return ~np.isnan(self._X)
+
     def filled(self, rows: np.ndarray, cells: np.ndarray) -> np.ndarray:
         """Return a dense copy of `X` with these cells where those of some rows are NaN."""
         X = self._X.toarray() if self._is_sparse else self._X.copy()
