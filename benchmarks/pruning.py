@@ -9,7 +9,7 @@ components. What a use gives is measured on test rows.
 
 Every cell (table, seed, width, beta, labels) is a line of JSON in the file ``--out``, and the codes
 are kept in the folder ``--codes``; what is there is not measured again. Cells come in the order of
-what they are worth: width 32, beta 1 and all labels first. At the end, or with ``--report`` at
+what they are worth: width 32 and beta 1 first. At the end, or with ``--report`` at
 once, Markdown tables are printed from all lines. ``--page docs/pruning.md`` puts them into that
 page, and draws its picture.
 
@@ -32,21 +32,19 @@ from benchmarks._pruning_report import print_report
 from benchmarks._pruning_uses import USES, Task, measure
 from benchmarks._results import Results
 
-# (seed, width, beta, labels); None is all labels.
-FIRST, LATER = (0, 1, 2), (3, 4)
-CELLS = [
-    *((seed, 32, 1, None) for seed in FIRST),
-    *((seed, width, 1, None) for seed in FIRST for width in (8, 64)),
-    *((seed, width, 4, None) for seed in FIRST for width in (32, 8, 64)),
-    *((seed, width, beta, 50) for seed in FIRST for beta in (1, 4) for width in (32, 8, 64)),
-    *(
-        (seed, width, beta, labels)
-        for seed in LATER
-        for labels in (None, 50)
-        for beta in (1, 4)
-        for width in (32, 8, 64)
-    ),
+# (width, beta, labels, seeds), in the order of what they are worth; None is all labels.
+ORDER = [
+    (32, 1, None, (0, 1, 2)),
+    (32, 1, 50, (0, 1, 2)),
+    (32, 1, None, (3, 4)),
+    (32, 1, 50, (3, 4)),
+    *((width, 1, labels, (0,)) for width in (8, 64) for labels in (None, 50)),
+    *((32, 4, labels, (0,)) for labels in (None, 50)),
+    *((width, 1, labels, (1, 2, 3, 4)) for width in (8, 64) for labels in (None, 50)),
+    *((width, 4, labels, (0, 1, 2, 3, 4)) for width in (32, 8, 64) for labels in (None, 50)),
 ]
+# A cell that comes twice is found measured.
+CELLS = [(seed, width, beta, labels) for width, beta, labels, seeds in ORDER for seed in seeds]
 # Criteria whose kept variables are compared with a random choice and with PCA.
 MAIN = ("active_units", "explained_variance")
 # With fewer training rows than this 50 labels are not few.
