@@ -38,10 +38,13 @@ class AutoWidth:
         if self.init_ == "random":
             return True
         with plain_torch(grad=True):
-            network, n_factors = self._network_at_factors(table, rows, eval_rows, seed)
+            network = self._network_at_random(table, seed)
+            start = self._factor_analysis_start(network, table, rows, eval_rows)
+            n_factors = start.write(network)
             while n_factors == self.n_components_ < self._n_inputs:
                 self.n_components_ = min(2 * self.n_components_, self._n_inputs)
-                network, n_factors = self._network_at_factors(table, rows, eval_rows, seed)
+                network = self._network_at_random(table, seed)
+                n_factors = start.write(network)
             if n_factors > 0:
                 self.n_components_ = necessary_factors(network, table, rows, seed)
         return n_factors == 0

@@ -18,7 +18,7 @@ from passive_pruner.exceptions import (
 )
 from passive_pruner.regime import LatentMoments
 from passive_pruner.regime import variance as variance_criterion
-from passive_pruner.training._start import obstacle_to_factor_analysis, start_at_factor_analysis
+from passive_pruner.training._start import FactorAnalysisStart, obstacle_to_factor_analysis
 from passive_pruner.training._training import EPOCH_STEPS, PROBE_ROWS, Training
 from passive_pruner.training._width import necessary_factors
 from passive_pruner.vae import MLP, BetaVAE, Gaussian
@@ -232,23 +232,27 @@ class TrainedVAE(AutoWidth, FittedVAE):
         statistics = table.draw(MAX_STATISTICS_ROWS, np.random.default_rng(seed))
         return self._blueprint().build(statistics[:], seed)
 
-    def _network_at_factors(self, table, rows, eval_rows, seed, max_factors=None):
-        """Make a network that is a factor analysis, and tell how many factors it has."""
-        network = self._network_at_random(table, seed)
-        beta = self.objective_.beta if type(self.objective_) is BetaVAE else 1.0
-        held_out = np.setdiff1d(eval_rows, rows)
-        start = network, table, rows, held_out, beta
-        return network, start_at_factor_analysis(*start, max_factors=max_factors)
+    def _factor_analysis_start(self, network, table, rows, eval_rows):
+        return FactorAnalysisStart(
+            network.likelihood,
+            table,
+            rows,
+            np.setdiff1d(eval_rows, rows),
+            allow_missing=network.allow_missing,
+            beta=self.objective_.beta if type(self.objective_) is BetaVAE else 1.0,
+        )
 
     def _new_network(self, table, rows, eval_rows, seed):
         """Make a network, and the parameters of :class:`Training` that suit its start."""
+        network = self._network_at_random(table, seed)
         if self.init_ == "random":
-            return self._network_at_random(table, seed), {}
-        network, n_factors = self._network_at_factors(table, rows, eval_rows, seed)
+            return network, {}
+        at_factors = self._factor_analysis_start(network, table, rows, eval_rows)
+        n_factors = at_factors.write(network)
         if n_factors > 1 and self.n_components != "auto":
             needed = necessary_factors(network, table, rows, seed)
             if needed < n_factors:
-                network, n_factors = self._network_at_factors(table, rows, eval_rows, seed, needed)
+                n_factors = at_factors.write(network, needed)
         start = {"counts_start": True, "n_decays": N_DECAYS}
         if n_factors == 0 and self.init == "auto":
             # Nothing is correlated, so whatever there is to find lies where all variables at the

@@ -56,69 +56,97 @@ def obstacle_to_factor_analysis(
     return None if counterparts(module, n_features) else "likelihood"
 
 
-@torch.no_grad()
-def start_at_factor_analysis(
-    network: VAE,
-    X: Rows,
-    rows: np.ndarray,
-    held_out: np.ndarray,
-    beta: float,
-    max_factors: int | None = None,
-) -> int:
-    """Set the weights of a network so that it is a factor analysis of some rows.
-
-    The linear paths hold the factor analysis, and the last layers of the perceptrons beside them
-    are 0 but for their biases: at ``beta=1`` and with a Gaussian likelihood the ELBO of a row
-    without missing cells is then its log-likelihood under the factor analysis. Variables for which
-    the data shows no factor have the prior as their posterior, and are decoded into nothing.
+class FactorAnalysisStart:
+    """What networks need to start at a factor analysis of some rows, which are read once.
 
     Parameters
     ----------
-    network : VAE
-        On the CPU, of two halves with linear paths and with a likelihood that has a counterpart.
+    likelihood : LikelihoodModule
+        Of any of the networks, with a counterpart.
     X : Rows of shape (n_samples, n_features)
         Data.
     rows, held_out : ndarray of int
         Numbers of the rows that the factors are fitted to, and of others, which take part in the
         noise alone. A column that is 0 in nearly all rows can be reproduced exactly where it was
         seen and be far off elsewhere.
+    allow_missing : bool
+        Whether cells may be missing.
     beta : float
         Weight of the divergence.
-    max_factors : int, optional
-        Most factors, by default as many as there are variables.
-
-    Returns
-    -------
-    n_factors : int
-        Number of variables that are not passive.
     """
-    decoder = cast(WithLinearPath, network.decoder)
-    if max_factors is None:
-        max_factors = decoder.linear.in_features
-    model = LinearModel(network.likelihood, X.shape[1], max_factors)
-    of_held_out = model.values(X[held_out])
-    if network.allow_missing:
-        table = model.values(sample(X, rows))
-        of_rows = moments_with_missing(table, model.fit)
+
+    def __init__(
+        self,
+        likelihood: LikelihoodModule,
+        X: Rows,
+        rows: np.ndarray,
+        held_out: np.ndarray,
+        *,
+        allow_missing: bool,
+        beta: float,
+    ):
+        self.beta = beta
+        self.n_features = X.shape[1]
+        model = LinearModel(likelihood, self.n_features, 0)
+        self._held_out = model.values(X[held_out])
+        self._table = model.values(sample(X, rows)) if allow_missing else None
+        self._moments = None if allow_missing else moments(X, rows, model.values)
+        if model.is_expansion:
+            compared = X[held_out if len(held_out) else rows[:N_BOUND_ROWS]]
+            self._compared = torch.from_numpy(compared)
+
+    @torch.no_grad()
+    def write(self, network: VAE, max_factors: int | None = None) -> int:
+        """Set the weights of a network so that it is the factor analysis.
+
+        The linear paths hold the factor analysis, and the last layers of the perceptrons beside
+        them are 0 but for their biases: at ``beta=1`` and with a Gaussian likelihood the ELBO of a
+        row without missing cells is then its log-likelihood under the factor analysis. Variables
+        for which the data shows no factor have the prior as their posterior, and are decoded into
+        nothing.
+
+        Parameters
+        ----------
+        network : VAE
+            On the CPU, of two halves with linear paths.
+        max_factors : int, optional
+            Most factors, by default as many as there are variables.
+
+        Returns
+        -------
+        n_factors : int
+            Number of variables that are not passive.
+        """
+        decoder = cast(WithLinearPath, network.decoder)
+        max_factors = decoder.linear.in_features if max_factors is None else max_factors
+        model = LinearModel(network.likelihood, self.n_features, max_factors)
+        factors, of_rows = self._fit(model)
+        bound = np.inf
+        if model.is_expansion:
+            elbos = []
+            for spread in SPREADS:
+                bounded = model.bounded(factors, of_rows, spread)
+                _write(network, model, bounded, of_rows, self.beta)
+                elbos.append(_elbo(network, self._compared))
+            bound = SPREADS[int(np.argmax(np.nan_to_num(elbos, nan=-np.inf)))]
+        bounded = model.bounded(factors, of_rows, bound)
+        return _write(network, model, bounded, of_rows, self.beta)
+
+    def _fit(self, model):
+        """Fit factors to the rows, and return them with the moments of the rows."""
+        if self._moments is not None:
+            n_held_out, of_rows = len(self._held_out), self._moments
+            weight = n_held_out / (of_rows.n_samples + n_held_out)
+            factors = model.fit(of_rows)
+            return model.with_noise_of(self._held_out, weight, of_rows, factors), of_rows
+        of_rows = moments_with_missing(self._table, model.fit)
         factors = model.fit(of_rows)
         # No linear map is the posterior of every row, so there is more noise than in the factor
         # analysis: as much as the codes leave. With more of it, the best map is another one.
-        table = np.concatenate([table, of_held_out])
+        table = np.concatenate([self._table, self._held_out])
         for _ in range(NOISE_ROUNDS if np.isnan(table).any() else 1):
             factors = model.with_noise_of(table, 1.0, of_rows, factors)
-    else:
-        of_rows = moments(X, rows, model.values)
-        weight = len(held_out) / (of_rows.n_samples + len(held_out))
-        factors = model.with_noise_of(of_held_out, weight, of_rows, model.fit(of_rows))
-    bound = np.inf
-    if model.is_expansion:
-        x = torch.from_numpy(X[held_out if len(held_out) else rows[:N_BOUND_ROWS]])
-        elbos = []
-        for spread in SPREADS:
-            _write(network, model, model.bounded(factors, of_rows, spread), of_rows, beta)
-            elbos.append(_elbo(network, x))
-        bound = SPREADS[int(np.argmax(np.nan_to_num(elbos, nan=-np.inf)))]
-    return _write(network, model, model.bounded(factors, of_rows, bound), of_rows, beta)
+        return factors, of_rows
 
 
 class LinearModel:

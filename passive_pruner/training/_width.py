@@ -120,7 +120,7 @@ def necessary_factors(network: VAE, X: Rows, rows: np.ndarray, seed: int) -> int
     Parameters
     ----------
     network : VAE
-        At its start, from :func:`start_at_factor_analysis`, with at least one factor.
+        At its start, from :class:`FactorAnalysisStart`, with at least one factor.
     X : Rows of shape (n_samples, n_features)
         Data.
     rows : ndarray of int
