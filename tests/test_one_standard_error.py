@@ -69,6 +69,7 @@ def test_ties_and_unknown_errors():
         ([{"C": 1}], [[1, 1]], "over one parameter 'threshold'"),
         ([{"a__threshold": 1, "b__threshold": 1}], [[1, 1]], "over one parameter 'threshold'"),
         ([{"threshold": 0}, {"threshold": None}], [[1, 1]] * 2, "threshold=None is the default"),
+        ([{"threshold": 0}, {"threshold": "a"}], [[1, 1]] * 2, "in all candidates, got 'a'"),
         ([{"threshold": 0}], [[np.nan, 1]], "No candidate has a score"),
         ([{"p__threshold": 0, "p__drop": ("passive", "mixed")}], [[1, 1]], "With drop="),
     ],
@@ -76,6 +77,8 @@ def test_ties_and_unknown_errors():
 def test_errors_name_what_the_rule_cannot_see(grid, scores, message):
     with pytest.raises(ValueError, match=message):
         one_standard_error_rule(results_of(grid, scores))
+    with pytest.raises(ValueError, match="got dict without 'params'"):
+        one_standard_error_rule({})
     several = {"params": grid, "mean_test_accuracy": [1], "mean_test_roc_auc": [1]}
     with pytest.raises(ValueError, match=r"metric must be one of \['accuracy', 'roc_auc'\]"):
         one_standard_error_rule(several)

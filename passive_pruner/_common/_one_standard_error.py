@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ def one_standard_error_rule(cv_results: Mapping[str, Any]) -> int:
     Raises
     ------
     ValueError
-        If the grid is not over one ``threshold``, if a threshold is None, if it has a `drop`
+        If the grid is not over one ``threshold``, if a threshold is no number, if it has a `drop`
         that includes "mixed", if the search has several scores, or none of them is a number.
 
     See Also
@@ -155,8 +156,13 @@ def scores_of(cv_results, metric):
     Raises
     ------
     ValueError
-        If the search has no such metric.
+        If these are no results of a search, or if it has no such metric.
     """
+    if not isinstance(cv_results, Mapping) or "params" not in cv_results:
+        raise ValueError(
+            "cv_results must be the attribute cv_results_ of a search that is fitted, got "
+            f"{type(cv_results).__name__} without 'params'."
+        )
     if f"mean_test_{metric}" not in cv_results:
         known = [k[len("mean_test_") :] for k in cv_results if k.startswith("mean_test_")]
         raise ValueError(f"metric must be one of {known}, got {metric!r}.")
@@ -208,15 +214,18 @@ def rows_of_best(params, name, best_index):
     Raises
     ------
     ValueError
-        If a threshold is None.
+        If a threshold is None or no number.
     """
     best = params[best_index]
     rows = [i for i, p in enumerate(params) if name in p and _differ_in(p, best) <= {name}]
-    if any(params[i][name] is None for i in rows):
-        raise ValueError(
-            f"{name}=None is the default of the criterion, whose place among the other thresholds "
-            "cannot be seen: write it as a number."
-        )
+    for value in (params[i][name] for i in rows):
+        if value is None:
+            raise ValueError(
+                f"{name}=None is the default of the criterion, whose place among the other "
+                "thresholds cannot be seen: write it as a number."
+            )
+        if not isinstance(value, Real):
+            raise ValueError(f"{name} must be a number in all candidates, got {value!r}.")
     rows.sort(key=lambda i: params[i][name])
     return np.array(rows), np.array([params[i][name] for i in rows], dtype=float)
 
