@@ -400,6 +400,12 @@ def test_errors_name_what_to_do(pipe, options, message):
         compare_pruning(pipe, 3 * posteriors(), CLASSES, **options)
 
 
+@pytest.mark.parametrize("score", ["high", np.ones(1), None])
+def test_a_score_that_is_no_number_is_named(score):
+    with pytest.raises(ValueError, match="scoring must return a number, got"):
+        compare_pruning(pipeline(GaussianNB()), posteriors(), CLASSES, scoring=lambda *_: score)
+
+
 @pytest.mark.parametrize("name", ["clf__sample_weight", "sample_weight"])
 def test_metadata_of_no_step_is_refused(name):
     X, y = load_iris(return_X_y=True)

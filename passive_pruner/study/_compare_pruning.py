@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from numbers import Number
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -258,7 +259,7 @@ def _compare_fold(parts, train, test, scorer, thresholds, rng):
             try:
                 model = clone(tail).fit(_safe_indexing(codes, columns, axis=1), train.y, **params)
                 chosen = _safe_indexing(codes_test, columns, axis=1)
-                scores[columns] = float(scorer(model, chosen, test.y, **test.params))
+                scores[columns] = _number(scorer(model, chosen, test.y, **test.params))
             except Exception as error:
                 failures.append(error)
         return scores[columns]
@@ -295,3 +296,12 @@ def _warn_of_failures(folds):
             f"error was {type(failures[0]).__name__}: {failures[0]}",
             FitFailedWarning,
         )
+
+
+def _number(score):
+    """Return a score that is a number, also as an array of one; anything else is an error."""
+    if isinstance(score, Number):
+        return score
+    if np.ndim(score) == 0 and np.issubdtype(np.asarray(score).dtype, np.number):
+        return float(score)
+    raise ValueError(f"scoring must return a number, got {score!r} of type {type(score).__name__}.")
