@@ -1,5 +1,7 @@
 """Fitted models that many tests look at: fitted once, never changed."""
 
+import multiprocessing
+
 import pandas as pd
 import pytest
 import torch
@@ -30,6 +32,17 @@ collect_ignore = ["data/typed_script.py"]
 
 # The networks of the tests are so small that a second thread costs more than it computes.
 torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def processes():
+    """Context of processes that know nothing of this one.
+
+    All are forked from one that has done nothing but imports, which take seconds.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["conftest", "passive_pruner.study.__main__"])
+    return context
 
 
 @pytest.fixture(scope="session")
