@@ -1,9 +1,8 @@
 """Training on several processes: two real ones, started once, that do everything in turn."""
 
-import os
 import pickle
-import subprocess
 import sys
+from contextlib import redirect_stdout
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
@@ -24,6 +23,8 @@ from passive_pruner.training._distributed import (
 )
 from passive_pruner.vae import FactorVAE, FromFactory
 
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="processes that are forked")
+
 EXAMPLE = Path(__file__).parent.parent / "examples" / "several_processes.py"
 
 
@@ -42,10 +43,17 @@ FITS = {
 }
 
 
-def work(path):
+def work(path, rank):
     """What each of the processes does; the first has three times the rows of the second."""
+    store = f"file://{path.with_suffix('.store')}"
+    distributed.init_process_group("gloo", init_method=store, rank=rank, world_size=2)
+    with path.with_suffix(f".{rank}.txt").open("w") as printed, redirect_stdout(printed):
+        measure(path, rank)
+    distributed.destroy_process_group()
+
+
+def measure(path, rank):
     X = StandardScaler().fit_transform(load_breast_cancer().data).astype(np.float32)
-    rank = distributed.get_rank()
     held_out, *shards = np.split(np.random.default_rng(0).permutation(X), [169, 469])
     shard = shards[rank]
     result = {}
@@ -89,20 +97,17 @@ def work(path):
 
 
 @pytest.fixture(scope="module")
-def both(tmp_path_factory):
+def both(processes, tmp_path_factory):
     """What both processes found, and what was printed."""
     path = tmp_path_factory.mktemp("distributed") / "result"
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    run = subprocess.run(
-        [*command, "--nproc_per_node", "2", __file__, path],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        check=False,
-    )
-    assert run.returncode == 0, run.stderr
+    started = [processes.Process(target=work, args=(path, rank)) for rank in range(2)]
+    for process in started:
+        process.start()
+    for process in started:
+        process.join(300)
+    assert [process.exitcode for process in started] == [0, 0]
     results = [pickle.loads(path.with_suffix(f".{rank}").read_bytes()) for rank in range(2)]
-    return *results, run.stdout
+    return *results, path.with_suffix(".0.txt").read_text()
 
 
 @pytest.mark.parametrize("name", [*FITS, "two passes"])
@@ -166,9 +171,3 @@ def test_settings_that_differ_are_an_error_on_all_processes(both):
 
 def test_the_example_finds_the_types_that_one_remover_finds(both):
     assert "the types are those of a remover that sees all rows: yes" in both[2]
-
-
-if __name__ == "__main__":
-    distributed.init_process_group("gloo")
-    work(Path(sys.argv[1]))
-    distributed.destroy_process_group()
