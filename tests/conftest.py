@@ -38,8 +38,11 @@ torch.set_num_threads(1)
 def processes():
     """Context of processes that know nothing of this one.
 
-    All are forked from one that has done nothing but imports, which take seconds.
+    Where that is possible all are forked from one that has done nothing but imports, which take
+    seconds.
     """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["conftest", "passive_pruner.study.__main__"])
     return context

@@ -1,7 +1,6 @@
 """Training on several processes: two real ones, started once, that do everything in turn."""
 
 import pickle
-import sys
 from contextlib import redirect_stdout
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -22,8 +21,6 @@ from passive_pruner.training._distributed import (
     share_state,
 )
 from passive_pruner.vae import FactorVAE, FromFactory
-
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="processes that are forked")
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "several_processes.py"
 

@@ -4,11 +4,9 @@ import io
 import os
 import pickle
 import signal
-import subprocess
 import sys
 import warnings
 import zipfile
-from pathlib import Path
 
 import cloudpickle
 import joblib
@@ -118,11 +116,11 @@ def weights_size(encoder):
 
 def reload_all(folder):
     """Load every file in a process that has seen no training data; write the outputs."""
-    torch.set_num_threads(1)
     X = np.load(folder / "rows.npy")
-    for name, form in CASES:
-        pipe = LOAD[form](folder / f"{name}.{form}")
-        np.savez(folder / f"{name}.{form}.npz", **outputs(pipe, X))
+    with warnings.catch_warnings(action="error"):
+        for name, form in CASES:
+            pipe = LOAD[form](folder / f"{name}.{form}")
+            np.savez(folder / f"{name}.{form}.npz", **outputs(pipe, X))
 
 
 @pytest.fixture(scope="module")
@@ -151,21 +149,15 @@ def pipelines(digits):
 
 
 @pytest.fixture(scope="module")
-def folder(pipelines, digits, tmp_path_factory):
+def folder(pipelines, digits, processes, tmp_path_factory):
     folder = tmp_path_factory.mktemp("files")
     np.save(folder / "rows.npy", digits[0][:50])
     for name, form in CASES:
         DUMP[form](pipelines[name], folder / f"{name}.{form}")
-    here = str(Path(__file__).parent)
-    code = (
-        f"import sys; sys.path.insert(0, {here!r})\n"
-        "from pathlib import Path; import test_persistence\n"
-        f"test_persistence.reload_all(Path({str(folder)!r}))"
-    )
-    run = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False
-    )
-    assert run.returncode == 0, run.stderr
+    process = processes.Process(target=reload_all, args=(folder,))
+    process.start()
+    process.join(300)
+    assert process.exitcode == 0
     return folder
 
 
@@ -378,17 +370,19 @@ def test_a_disk_that_fails_leaves_the_former_file_and_nothing_else(tmp_path, mon
     assert list(tmp_path.iterdir()) == [path]
 
 
+def write_and_die(path):
+    os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)
+    write_whole(path, b"new")
+
+
 @pytest.mark.skipif(not hasattr(os, "O_TMPFILE"), reason="files without a name are of Linux")
-def test_a_process_that_is_killed_leaves_the_former_file_and_nothing_else(tmp_path):
+def test_a_process_that_is_killed_leaves_the_former_file_and_nothing_else(processes, tmp_path):
     path = tmp_path / "weights.safetensors"
     write_whole(path, b"former")
-    code = (
-        "import os, signal\n"
-        "from passive_pruner._common._files import write_whole\n"
-        "os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)\n"
-        f"write_whole({str(path)!r}, b'new')"
-    )
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -signal.SIGKILL
+    process = processes.Process(target=write_and_die, args=(path,))
+    process.start()
+    process.join(300)
+    assert process.exitcode == -signal.SIGKILL
     assert path.read_bytes() == b"former"
     assert list(tmp_path.iterdir()) == [path]
 
