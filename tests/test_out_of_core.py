@@ -1,4 +1,4 @@
-"""Data of four times the memory that may be taken, read in blocks and as a memory map."""
+"""Data of twice the memory that may be taken, read in blocks and as a memory map."""
 
 import os
 import pickle
@@ -17,7 +17,7 @@ EXAMPLE = Path(__file__).parent.parent / "examples" / "out_of_core.py"
 MIB = 2**20
 LIMIT = 48
 N_COLUMNS = 64
-N_ROWS = 4 * LIMIT * MIB // (4 * N_COLUMNS)
+N_ROWS = 2 * LIMIT * MIB // (4 * N_COLUMNS)
 
 
 def load_example():
