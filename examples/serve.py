@@ -9,6 +9,9 @@
 label and the probabilities of all classes for each row. Anything else gets status 422 and the
 reason; a body that is too long gets 413, one that does not come 408. Behind a proxy that ends TLS,
 asks who is calling, and closes connections on which nothing is ever asked.
+
+The graph of a table with categories has an input per column; docs/production.md says how rows of
+JSON are fed to it.
 """
 
 import argparse

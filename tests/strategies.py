@@ -54,3 +54,51 @@ CONTAINERS = {
     "masked": lambda X: np.ma.masked_array(X),
     "dask": lambda X: da.from_array(X, chunks=(7, -1)),
 }
+
+
+#: Kinds of columns of a pandas DataFrame, made of a generator, a number of rows and whether cells
+#: may be missing.
+COLUMNS = {
+    "text": lambda rng, n, gaps: _gaps(rng, rng.choice(["a", "b c", "π=1"], n), gaps, None),
+    "two texts": lambda rng, n, gaps: _gaps(rng, rng.choice(["no", "yes"], n), gaps, None),
+    "category": lambda rng, n, gaps: pd.Categorical(
+        _gaps(rng, rng.choice(["low", "None"], n), gaps, None), ["None", "never", "low"]
+    ),
+    "whole categories": lambda rng, n, gaps: pd.Categorical(
+        _gaps(rng, rng.choice([3, 1, 20], n), gaps, None), ordered=True
+    ),
+    "real categories": lambda rng, n, gaps: pd.Categorical(
+        _gaps(rng, rng.choice([0.1, 1.5, -2.5], n), gaps, None)
+    ),
+    "booleans": lambda rng, n, gaps: pd.array(
+        _gaps(rng, rng.random(n) < 0.5, gaps, None), dtype="boolean" if gaps else bool
+    ),
+    "objects": lambda rng, n, gaps: _gaps(rng, rng.random(n) < 0.5, gaps, None),
+    "two numbers": lambda rng, n, gaps: _gaps(rng, rng.choice([1.5, 4.0], n), gaps, np.nan),
+    "counts": lambda rng, n, gaps: pd.array(
+        _gaps(rng, rng.poisson(2.0, n), gaps, None), dtype="Int64" if gaps else "int64"
+    ),
+    "times": lambda rng, n, gaps: _gaps(rng, 1.7e9 + rng.normal(size=n), gaps, np.nan),
+    "float32": lambda rng, n, gaps: _gaps(rng, rng.normal(size=n), gaps, np.nan).astype("float32"),
+    "nothing": lambda rng, n, gaps: np.full(n, np.nan),
+}
+
+
+def _gaps(rng, values, gaps, missing):
+    return np.where(rng.random(len(values)) < 0.15 * gaps, missing, values)
+
+
+@st.composite
+def frames(draw, n=60):
+    """Two DataFrames of the same columns, with at least one of categories and one of numbers."""
+    rng = draw(generators())
+    kinds = ["text", "times", *draw(st.lists(st.sampled_from(sorted(COLUMNS)), max_size=6))]
+    gaps = draw(st.lists(st.booleans(), min_size=len(kinds), max_size=len(kinds)))
+    made = [
+        {
+            f"{kind} {j}": COLUMNS[kind](rng, n, has_gaps)
+            for j, (kind, has_gaps) in enumerate(zip(kinds, gaps, strict=True))
+        }
+        for _ in range(2)
+    ]
+    return tuple(pd.DataFrame(columns) for columns in made)

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-import skl2onnx
 import skops.io
 from conftest import small_encoder as encoder_of
 from sklearn.linear_model import LogisticRegression
@@ -17,7 +16,6 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
-import passive_pruner.onnx  # noqa: F401
 from passive_pruner import PassiveVariableRemover, prune_pipeline, trusted_types
 from passive_pruner._common._column_kinds import are_counts
 from passive_pruner.exceptions import UnknownCategoryWarning
@@ -523,12 +521,6 @@ def test_plots_and_the_explorer_show_categories_by_name(fitted):
     assert reconstruction.reconstruction.shape[1] == 14
     features = compute_values(encoder, X)["traversal"]["features"]
     assert "species=Adelie" in features
-
-
-def test_tables_with_categories_have_no_graph(fitted):
-    encoder, X = fitted
-    with pytest.raises(ValueError, match=r"table with categories.*OneHotEncoder"):
-        skl2onnx.to_onnx(encoder, np.zeros((1, len(X.columns)), np.float32))
 
 
 @pytest.mark.parametrize("library", [pd, pl])

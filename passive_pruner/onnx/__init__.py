@@ -8,9 +8,19 @@ likelihoods of your own, go through :func:`torch.onnx.export`, which needs the o
 later.
 
 Codes are computed in float32 as in :meth:`~passive_pruner.VAEEncoder.transform`, and cast back to
-float64 where the inputs of the graph are float64, which the steps after it expect. What the
+float64 where the first input of the graph is float64, which the steps after it expect. What the
 estimators validate is not validated by a graph: NaN without `allow_missing` gives NaN, and
 numbers beyond float32 infinity.
+
+A table with categories has one input per column: text for categories that are text, numbers or
+booleans for all others. :func:`initial_types` describes these inputs for skl2onnx and
+:func:`feeds` fills them from a DataFrame. A missing cell is NaN in numbers and an empty string in
+text, and so are None, NaN and pandas.NA, unless a category is spelled as onnxruntime spells them:
+"None", "nan" and "<NA>". For unknown categories the graph does what `handle_unknown` says when it
+is made: with "error" it ends with an error of the runtime whose node is named after the column,
+with "ignore" they are missing cells, and no warning tells of them. A missing cell in a column that
+had none in fit is like an unknown category; in a column of numbers it gives NaN, or is taken for
+one that may be missing if others may.
 
 Examples
 --------
@@ -54,8 +64,9 @@ from passive_pruner.onnx._codes import (
 )
 from passive_pruner.onnx._network import network_posterior
 from passive_pruner.onnx._pretrained import pretrained_posterior
+from passive_pruner.onnx._table import feeds, initial_types
 
-__all__: list[str] = []
+__all__ = ["feeds", "initial_types"]
 
 skl2onnx.update_registered_converter(
     VAEEncoder, "VAEEncoder", encoder_output, convert_encoder(network_posterior)

@@ -13,6 +13,7 @@ from skl2onnx.common.data_types import (
 from sklearn.utils.validation import check_is_fitted
 
 from passive_pruner.onnx._graph import Graph
+from passive_pruner.onnx._table import check_columns, is_table, table_inputs
 
 
 def encoder_output(operator):
@@ -47,14 +48,11 @@ def convert_encoder(posterior):
 
     def convert(scope, operator, container):
         graph, encoder = Graph(scope, container), operator.raw_operator
-        x = _columns(graph, operator.inputs)
-        shape = operator.inputs[0].type.shape
-        if len(shape) == 2 and not isinstance(shape[1], int):
-            # A width that is known only when the graph runs: a single column would be broadcast.
-            x = graph.node("Reshape", x, graph.constant([0, encoder.n_features_in_], np.int64))
-        if len(shape) > 2:  # such as images
-            x = graph.node("Reshape", x, graph.constant([-1, encoder.n_features_in_], np.int64))
         is_bytes = all(isinstance(given.type, UInt8TensorType) for given in operator.inputs)
+        if is_table(encoder):
+            x, is_bytes = table_inputs(graph, operator), False
+        else:
+            x = _rows(graph, operator)
         mean, variance = posterior(graph, encoder, x, is_bytes)
         if not getattr(encoder, "whiten", True):
             mean = graph.node("Mul", mean, graph.constant(encoder.code_scale_))
@@ -64,6 +62,19 @@ def convert_encoder(posterior):
         _write_output(graph, operator, codes)
 
     return convert
+
+
+def _rows(graph, operator):
+    """All inputs of an encoder of numbers as rows."""
+    n_features = operator.raw_operator.n_features_in_
+    x = _columns(graph, operator.inputs)
+    shape = operator.inputs[0].type.shape
+    if len(shape) == 2 and not isinstance(shape[1], int):
+        # A width that is known only when the graph runs: a single column would be broadcast.
+        x = graph.node("Reshape", x, graph.constant([0, n_features], np.int64))
+    if len(shape) > 2:  # such as images
+        x = graph.node("Reshape", x, graph.constant([-1, n_features], np.int64))
+    return x
 
 
 def convert_remover(scope, operator, container):
@@ -78,14 +89,8 @@ def _check_inputs(operator):
     """Refuse inputs that the fitted estimator does not take: its graph could not."""
     estimator = operator.raw_operator
     check_is_fitted(estimator)
-    if getattr(estimator, "columns_", None) is not None:
-        raise ValueError(
-            f"{type(estimator).__name__} was fitted on a table with categories, which has no ONNX "
-            "graph yet. Encode categories in a step before, for example with OneHotEncoder in a "
-            "ColumnTransformer, and describe the one-hot columns with Mixed."
-        )
     text = [v.raw_name for v in operator.inputs if isinstance(v.type, StringTensorType)]
-    if text:
+    if text and not is_table(estimator):
         raise ValueError(
             f"{type(estimator).__name__} takes numbers, but the ONNX input {text[0]!r} is text. "
             "Encode such columns in a step before, and describe the inputs of the whole pipeline."
@@ -100,6 +105,8 @@ def _check_inputs(operator):
             f"fitted on {estimator.n_features_in_}. Give skl2onnx.to_onnx a row of the training "
             "data, or initial_types of that width."
         )
+    if is_table(estimator):
+        check_columns(operator)
 
 
 def _columns(graph, variables):
@@ -114,8 +121,9 @@ def _columns(graph, variables):
 
 
 def _element_type(variables):
-    doubles = [isinstance(variable.type, DoubleTensorType) for variable in variables]
-    return TensorProto.DOUBLE if any(doubles) else TensorProto.FLOAT
+    # skl2onnx goes by the first input too when it lays out the steps behind this one.
+    is_double = isinstance(variables[0].type, DoubleTensorType)
+    return TensorProto.DOUBLE if is_double else TensorProto.FLOAT
 
 
 def _set_output(operator, n_columns):

@@ -35,10 +35,10 @@ class Graph:
         self.container.add_initializer(name, None, None, tensor)
         return name
 
-    def node(self, op_type, *inputs, output=None, **attributes):
+    def node(self, op_type, *inputs, output=None, name=None, **attributes):
         """Add a node; return the name of its output, which is a new one if not given."""
         output = output or self.scope.get_unique_variable_name(op_type.lower())
-        name = self.scope.get_unique_operator_name(op_type)
+        name = self.scope.get_unique_operator_name(name or op_type)
         self.container.add_node(op_type, list(inputs), [output], name=name, **attributes)
         return output
 

@@ -28,14 +28,14 @@ def network_posterior(graph: Graph, encoder, x, is_bytes):
             "The ONNX input is bytes (uint8), but this VAEEncoder was fitted on images of floats. "
             "Convert with a row of floats in the scale of the training data, or fit on bytes."
         )
-    if encoder.origin_.any():
+    if encoder.columns_ is None and encoder.origin_.any():
         # In float64, because float32 loses all of a large number such as a time.
         x = graph.cast(x, TensorProto.DOUBLE)
         x = graph.node("Sub", x, graph.constant(encoder.origin_, np.float64))
     x = graph.cast(x, TensorProto.FLOAT)
     if is_bytes and encoder.is_bytes_ and encoder.byte_divisor_ != 1:
         x = graph.node("Div", x, graph.constant(encoder.byte_divisor_))
-    standardization = encoder.to_torch().likelihood.standardization(encoder.n_features_in_)
+    standardization = encoder.to_torch().likelihood.standardization(encoder._n_inputs)
     if type(encoder.architecture_) is MLP and standardization is not None:
         return _perceptron(graph, encoder, x, standardization)
     return graph.embed(_exported(encoder, graph.opset), [x])
@@ -116,5 +116,5 @@ class _Posterior(torch.nn.Module):
 def _exported(encoder, opset):
     """Graph of the network from data to posterior means and variances, through torch."""
     network = encoder.to_torch()
-    x = torch.zeros(2, encoder.n_features_in_, dtype=torch.float32, device="cpu")
+    x = torch.zeros(2, encoder._n_inputs, dtype=torch.float32, device="cpu")
     return torch_graph(_Posterior(network).eval(), x, opset)
