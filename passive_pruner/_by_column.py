@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from numbers import Integral
 
-from sklearn.utils._indexing import _get_column_indices
+import numpy as np
 
 from passive_pruner._common._cells import has_categories, names_of
 from passive_pruner._common._column_kinds import learn_columns
 from passive_pruner._common._columns import Columns
-from passive_pruner._common._validation import as_table
+from passive_pruner._common._validation import as_table, refuse_frames
 from passive_pruner.vae import Likelihood, Mixed
 from passive_pruner.vae._likelihoods import LIKELIHOODS
 
@@ -44,6 +44,7 @@ def learned_columns(encoder, X) -> Columns | None:
     ValueError
         If parameters contradict each other, or no likelihood describes a column.
     """
+    refuse_frames(encoder, X)
     listed, likelihood = encoder.categorical_features, encoder.likelihood
     by_type = isinstance(listed, str) and listed == "from_dtype"
     is_listed = not (listed is None or by_type)
@@ -57,11 +58,12 @@ def learned_columns(encoder, X) -> Columns | None:
         return None
     if likelihood is None and not is_listed and not (by_type and has_categories(X)):
         return None
-    X = as_table(encoder, X)
+    asked = f"it has categorical_features={listed!r} and likelihood={likelihood!r}"
+    X = as_table(encoder, X, asked)
     return learn_columns(
         encoder,
         X,
-        categorical=None if by_type else set(_get_column_indices(X, listed) if is_listed else ()),
+        categorical=None if by_type else _listed(listed if is_listed else [], names_of(X)),
         chosen={j: _name_of(one) for j, one in _chosen(likelihood, names_of(X)).items()},
         allow_missing=encoder.allow_missing,
     )
@@ -106,18 +108,52 @@ def _chosen(likelihood, names):
                 f"likelihood={{{key!r}: {value!r}}} is no likelihood: give one of "
                 f"{sorted(LIKELIHOODS)} or a Likelihood instance."
             )
-        if key in names:
-            j = names.index(key)
-        elif isinstance(key, Integral) and -len(names) <= key < len(names):
-            j = int(key) % len(names)
-        else:
-            raise ValueError(
-                f"likelihood={{{key!r}: ...}} names a column that X does not have; it has {names}."
-            )
+        j = _number_of(key, names, f"likelihood={{{key!r}: ...}}")
         if j in chosen:
             raise ValueError(f"likelihood has the column {names[j]!r} twice: {likelihood!r}.")
         chosen[j] = value
     return chosen
+
+
+def _listed(listed, names):
+    """Numbers of the columns that `categorical_features` lists: a mask, numbers or names."""
+    keys = np.asarray(listed, dtype=object)
+    what = f"categorical_features={listed!r}"
+    if keys.ndim != 1:
+        raise ValueError(f"{what} has {keys.ndim} dimensions: give a list.")
+    is_mask = [isinstance(key, (bool, np.bool_)) for key in keys]
+    if any(is_mask):
+        if not all(is_mask) or len(keys) != len(names):
+            raise ValueError(
+                f"{what} is no mask of the {len(names)} columns of X, which has as many booleans: "
+                "give one, or the numbers or names of the columns of categories."
+            )
+        return set(np.flatnonzero(keys.astype(bool)).tolist())
+    wrong = [key for key in keys if not isinstance(key, (str, Integral))]
+    if wrong:
+        raise ValueError(
+            f"{what} has {wrong[0]!r}, which is neither the number nor the name of a column, nor "
+            "a boolean of a mask."
+        )
+    return {_number_of(key, names, what) for key in keys}
+
+
+def _number_of(key, names, what):
+    """Find the column that a parameter means: text is a name, a whole number a place."""
+    if not isinstance(key, Integral) or isinstance(key, bool):
+        if key in names:
+            return names.index(key)
+        raise ValueError(f"{what} names a column that X does not have; it has {names}.")
+    n = len(names)
+    if key in names and names.index(key) != key:
+        raise ValueError(
+            f"{what}: {key} is the name of a column whose place is {names.index(key)}. Whole "
+            "numbers are places, as in scikit-learn; make names text, as with "
+            "X.set_axis(X.columns.map(str), axis=1), to go by them."
+        )
+    if not -n <= key < n:
+        raise ValueError(f"{what} has column {key}, but X has {n} columns: 0 to {n - 1}.")
+    return int(key) % n
 
 
 def _name_of(likelihood):

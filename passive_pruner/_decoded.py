@@ -90,8 +90,9 @@ class Decoding:
         -------
         X : ndarray or DataFrame of shape (n_samples, n_features)
             A copy whose missing cells are filled. Cells that are there stay as they are, and so
-            does a column without any cell in :meth:`fit`. A DataFrame for a DataFrame, with the
-            types of the training data where that had categories.
+            does a column without any cell in :meth:`fit`. It is what `X` is, a DataFrame of the
+            same library or an array, whatever :meth:`fit` was given and ``set_output`` says, which
+            is about codes. Types are those of the training data, where that had categories.
 
         Notes
         -----
@@ -125,7 +126,7 @@ class Decoding:
             return wrapped_like(X, table.filled(rows, decoded).reshape(-1, *self.feature_shape_))
         index = getattr(X, "index", None) if hasattr(X, "iloc") else None
         cells = table.filled(rows, self.columns_.cells(decoded))
-        return with_cells_of(self.columns_.table(cells, index), X, table.present())
+        return with_cells_of(self.columns_.table(cells, index, X), X, table.present())
 
     def _expected_given(self, table):
         """Mean of the data over the posterior of each row."""

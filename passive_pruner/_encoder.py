@@ -55,8 +55,9 @@ class VAEEncoder(TrainedVAE):
         "auto" chooses by column: categorical for categories; Bernoulli for two values, such as
         booleans; negative binomial for integers that begin at 0 or 1 and to which it gives, with
         their mean and variance, more probability than a rounded Gaussian does; Gaussian for all
-        else. A dict has the likelihoods of single columns, by their names or numbers, and leaves
-        the others to "auto": ``{"visits": "poisson"}``. `columns_` shows what was chosen and why.
+        else. A dict has the likelihoods of single columns and leaves the others to "auto":
+        ``{"visits": "poisson"}``. Its keys are names or, if they are integers, places, as in
+        `categorical_features`. `columns_` shows what was chosen and why.
     architecture : Architecture or None, default=None
         Encoder and decoder networks; None is ``MLP()``, two hidden layers of 256 ReLU units,
         with `linear_path` where `init` is "factor_analysis", or "auto" and the likelihood
@@ -87,13 +88,16 @@ class VAEEncoder(TrainedVAE):
         :meth:`inverse_transform`; :meth:`posterior` has the units of the prior.
     categorical_features : array-like of bool, int or str, "from_dtype" or None, \
             default="from_dtype"
-        Which columns hold categories: a mask, their numbers or names; or, in a DataFrame of pandas
-        or polars, all of category, text or boolean type. Arrays are numbers then, unless
+        Which columns hold categories: a mask, their places or names; or, in a DataFrame of pandas
+        or polars, all of category, text or boolean type. As everywhere in scikit-learn an integer
+        is a place, never a name. Arrays are numbers then, unless
         `likelihood` is "auto" or a dict. None: no column. It needs a `likelihood` that is None,
         "auto" or a dict.
     handle_unknown : {"error", "ignore"}, default="error"
         What to do about a category that was not there in :meth:`fit`. "ignore" takes such a cell
-        for missing, with a warning.
+        for missing, with a warning. Every call reads it, as those of scikit-learn's encoders do:
+        set after :meth:`fit` it acts at once, "ignore" if the network can be told of missing cells
+        (`allow_missing_`), and is an error if not.
     allow_missing : bool, default=False
         Whether `X` may have NaN. Such cells are left out of the likelihood, and the encoder is
         told which cells are present; without it NaN is an error. In a table with categories the

@@ -133,7 +133,8 @@ class FittedVAE(ComponentsInHTML, Decoding, ExplainedVariance, Scored, BaseEncod
 
     def _read_cells(self, X, *, reset, ensure_min_samples=1):
         """Read a table of categories and numbers."""
-        X = as_table(self, X)
+        first = next((c.name for c in self.columns_.columns if c.categories is not None), 0)
+        X = as_table(self, X, f"it was fitted on a table with column {first!r}")
         validate_data(self, X, reset=reset, skip_check_array=True)
         if X.shape[0] < ensure_min_samples:
             raise ValueError(

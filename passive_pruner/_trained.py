@@ -434,10 +434,15 @@ class TrainedVAE(AutoWidth, FittedVAE):
         posterior = self._posterior(table.draw(MAX_STATISTICS_ROWS, rng))
         moments = LatentMoments.from_batch(*posterior)
         if (variance_criterion(moments, 0.1) == "passive").all():
+            scale = "Scale the columns of X (StandardScaler), raise max_steps,"
+            if self.columns_ is not None:  # whose numbers the network standardises
+                scale = (
+                    "A variable pays only for what several columns have in common, and these may "
+                    "have nothing. Raise max_steps,"
+                )
             warn_user(
                 f"All {self.n_components_} latent variables are passive: the codes carry no "
-                "information. Scale the columns of X (StandardScaler), raise max_steps, lower the "
-                "weight of the KL divergence in `objective`, or choose a likelihood that fits the "
-                "data.",
+                f"information. {scale} lower the weight of the KL divergence in `objective`, or "
+                "choose a likelihood that fits the data.",
                 CollapseWarning,
             )

@@ -1,5 +1,6 @@
 """Single columns of tables, read from pandas, polars and arrays and written back."""
 
+import re
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -16,7 +17,8 @@ class Cells(NamedTuple):
     kind : {"category", "boolean", "text", "number"}
         What its type says; for objects, what its cells are.
     dtype : str
-        Name of its type in the library that the table is of.
+        Name of its type in the library that the table is of; of a column of objects that are all
+        integers, "object[int64]".
     values : pandas.Categorical or ndarray of float64
         Numbers where `kind` is "number", with NaN in missing cells.
     """
@@ -62,6 +64,14 @@ class Column:
     categories: Any = None
     category_dtype: str = "object"
     ordered: bool = False
+
+    @property
+    def cell_type(self) -> str:
+        """Name of the type of its cells, in small letters, without that of what holds them."""
+        dtype = self.dtype.lower()
+        if dtype.startswith(("sparse[", "object[")):
+            dtype = dtype.partition("[")[2]
+        return re.split(r"[\[\],]", dtype)[0]
 
     @property
     def n_inputs(self) -> int:
@@ -142,16 +152,26 @@ def read_cells(estimator, X, j: int) -> Cells:
         If the cells are neither numbers nor categories; the message names the column.
     """
     name, column = names_of(X)[j], column_of(X, j)
-    kind = kind_of(column)
     dtype = str(column.dtype)
+    if dtype.startswith("Sparse["):
+        column = column.sparse.to_dense()
+    kind = kind_of(column)
     if kind == "category":
         dtype = "Enum" if dtype.startswith("Enum") else dtype.partition("(")[0]
     if kind != "number":
         return Cells(kind, dtype, _as_categorical(column))
+    if dtype == "object" and _are_integers(column):
+        dtype = "object[int64]"
     try:
         return Cells(kind, dtype, column_as_numbers(estimator, name, column))
     except NotNumbersError as error:
         raise NotNumbersError(f"{error} {_way_out(X, name)}") from error
+
+
+def _are_integers(column):
+    from pandas.api.types import infer_dtype
+
+    return infer_dtype(column, skipna=True) == "integer"
 
 
 def kind_of(column) -> str:
@@ -215,7 +235,7 @@ def _factorized(values, *, sort=False):
     return pd.Categorical.from_codes(codes, pd.Index(found))
 
 
-def write_cells(container: str, column: Column, cells: np.ndarray):
+def write_cells(container: str, column: Column, cells: np.ndarray, *, in_fit: bool = True):
     """Write a column in the type that it had.
 
     Parameters
@@ -226,25 +246,34 @@ def write_cells(container: str, column: Column, cells: np.ndarray):
         What was learned about it.
     cells : ndarray of shape (n_samples,), float64
         Numbers, or places of categories. Missing only where no cell was present in fit.
+    in_fit : bool, default=True
+        Whether `container` is what the table in fit was. If not, the type is one that holds the
+        same values there.
 
     Returns
     -------
     column : pandas.Series, polars.Series or ndarray
     """
-    write = {"pandas": _pandas_column, "polars": _polars_column}.get(container)
+    writers = {"pandas": _pandas_column, "polars": _polars_column}
+    if not in_fit:
+        writers = {"pandas": _new_pandas_column, "polars": _new_polars_column}
+    write = writers.get(container)
     if not column.likelihood:
-        return cells if write is None else write(column, np.full(len(cells), None))
+        empty = np.full(len(cells), None) if in_fit else cells
+        return cells if write is None else write(column, empty)
     values = cells
     if column.categories is not None:
         values = column.categories[cells.astype(np.intp)]
-    if column.dtype.lower().startswith(("int", "uint")) and values.dtype.kind == "f":
-        values = _rounded(values, column.dtype)
+    if column.cell_type.startswith(("int", "uint")) and values.dtype.kind == "f":
+        values = _rounded(values, column.cell_type)
+    elif column.cell_type == "float32":
+        values = values.astype(np.float32)
     return values if write is None else write(column, values)
 
 
 def _rounded(values, dtype):
     """Round to integers that the type can hold."""
-    limits = np.iinfo(dtype.lower().partition("[")[0])
+    limits = np.iinfo(dtype)
     # The largest integers have no float: the one below is the last that is safe.
     top = np.nextafter(np.float64(limits.max), 0) if limits.bits == 64 else limits.max
     return np.clip(np.rint(values), limits.min, top).astype(limits.dtype)
@@ -253,7 +282,7 @@ def _rounded(values, dtype):
 def _pandas_column(column, values):
     import pandas as pd
 
-    dtype = column.dtype
+    dtype = "object" if column.dtype.startswith("object[") else column.dtype
     if dtype == "category":
         declared = [] if column.categories is None else column.categories.astype(object)
         declared = pd.Index(declared, dtype=object).astype(column.category_dtype)
@@ -270,3 +299,21 @@ def _polars_column(column, values):
     if column.dtype == "Enum":
         dtype = pl.Enum(column.categories.tolist())
     return pl.Series(values.tolist() if values.dtype.kind in "OU" else values).cast(dtype)
+
+
+def _new_pandas_column(column, values):
+    import pandas as pd
+
+    if column.cell_type in ("categorical", "enum"):
+        return pd.Series(pd.Categorical(values, column.categories, ordered=column.ordered))
+    return pd.Series(values.tolist() if values.dtype.kind in "OU" else values)
+
+
+def _new_polars_column(column, values):
+    import polars as pl
+
+    is_text = values.dtype.kind in "OU"
+    series = pl.Series(values.tolist() if is_text else values)
+    if column.cell_type != "category" or not is_text:
+        return series
+    return series.cast(pl.Enum(column.categories.tolist()) if column.ordered else pl.Categorical)

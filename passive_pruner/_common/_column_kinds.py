@@ -11,8 +11,9 @@ from passive_pruner._common._columns import Columns
 
 # The limit of HistGradientBoostingClassifier. Text that has more is a name or a note.
 MAX_CATEGORIES = 255
-# Text of at most so many different values is categories in tables of any length; with more of them
-# there have to be two rows for each, or it is a name or a note too.
+# Text, or numbers that are said to be categories, of at most so many different values are that in
+# tables of any length; with more of them there have to be two rows for each, or text is a name or a
+# note too, and numbers are measurements.
 FEW_CATEGORIES = 20
 # Values by which counts are told from other integers.
 COUNTED_ROWS = 4096
@@ -87,7 +88,15 @@ def _of_categories(estimator, X, name, cells, asked, allow_missing):
     of_type = str(categories.dtype), bool(values.ordered)
     if n == 0:
         return Column(name, "", "no cell is present", cells.dtype, True, None, *of_type)
-    if n > MAX_CATEGORIES or (cells.kind == "text" and n > max(FEW_CATEGORIES, n_present / 2)):
+    is_read_of_cells = cells.kind in ("text", "number")
+    if n > MAX_CATEGORIES or (is_read_of_cells and n > max(FEW_CATEGORIES, n_present / 2)):
+        if cells.kind == "number":
+            raise ValueError(
+                f"Column {name!r} of X was to be read as categories, but has {n} different numbers "
+                f"in {n_present} cells. Leave it out of categorical_features and likelihood, which "
+                "then describe it as numbers, or bin it with sklearn.preprocessing."
+                "KBinsDiscretizer."
+            )
         where = f"declared for {len(values)} rows" if declares else f"in {n_present} cells"
         what = f"has {n} different categories {where}"
         if declares and n > len(np.unique(values.codes)):
@@ -103,15 +112,8 @@ def _of_categories(estimator, X, name, cells, asked, allow_missing):
         because = f"{'text' if cells.kind == 'text' else 'categories'} of {n} values"
     if asked:
         because = "as given"
-    return Column(
-        name,
-        likelihood,
-        because,
-        cells.dtype,
-        has_missing,
-        np.array(categories.tolist()),
-        *of_type,
-    )
+    categories = np.array(categories.tolist())
+    return Column(name, likelihood, because, cells.dtype, has_missing, categories, *of_type)
 
 
 def _of_numbers(estimator, X, name, cells, asked, allow_missing):

@@ -10,7 +10,7 @@ from functools import cached_property
 
 import numpy as np
 
-from passive_pruner._common._cells import read_cells, refusal, write_cells
+from passive_pruner._common._cells import container_of, names_of, read_cells, refusal, write_cells
 from passive_pruner._common._validation import NotNumbersError
 from passive_pruner._common._warnings import warn_user
 from passive_pruner.exceptions import UnknownCategoryWarning
@@ -191,7 +191,7 @@ class Columns:
                 cells[:, j] = inputs[:, start]
         return cells
 
-    def table(self, cells: np.ndarray, index=None):
+    def table(self, cells: np.ndarray, index=None, like=None):
         """Make a table with the names, order, types and categories of that in fit.
 
         Parameters
@@ -200,24 +200,27 @@ class Columns:
             As :meth:`read` and :meth:`cells` give them.
         index : pandas.Index or None, default=None
             Index of a pandas DataFrame.
+        like : DataFrame, ndarray or None, default=None
+            A table of the library to make one of, with the names for it; None is that in fit.
+            Types in another library are those that hold the same values there.
 
         Returns
         -------
         X : DataFrame or ndarray of shape (n_samples, n_columns)
-            Of the library that the table in fit was of.
         """
+        container = self.container if like is None else container_of(like)
         columns = [
-            write_cells(self.container, column, cells[:, j])
+            write_cells(container, column, cells[:, j], in_fit=container == self.container)
             for j, column in enumerate(self.columns)
         ]
-        names = [column.name for column in self.columns]
-        if self.container == "pandas":
+        names = names_of(like) if hasattr(like, "columns") else [c.name for c in self.columns]
+        if container == "pandas":
             import pandas as pd
 
             frame = pd.concat(columns, axis=1)
             frame.columns = pd.DataFrame(columns=names).columns
             return frame if index is None else frame.set_axis(index, axis=0)
-        if self.container == "polars":
+        if container == "polars":
             import polars as pl
 
             return pl.DataFrame([c.alias(n) for n, c in zip(names, columns, strict=True)])
@@ -232,7 +235,8 @@ def _as_numbers(estimator, X, column, found):
     if found.kind == "boolean":
         numbers = np.asarray(found.values.categories, dtype=np.float64)
         return np.append(numbers, np.nan)[found.values.codes]
-    message = f"has categories, such as {found.values.categories[0]!r}, but had numbers in fit"
+    first = _shown(found.values.categories[0])
+    message = f"has categories, such as {first}, but had numbers in fit"
     raise NotNumbersError(refusal(estimator, X, column.name, message))
 
 
@@ -252,18 +256,24 @@ def _places(column, found):
     return cells, is_missing, [values.categories[code] for code in unknown]
 
 
+def _listed(values, most):
+    shown = ", ".join(_shown(value) for value in values[:most])
+    return f"[{shown}{', ...' * (len(values) > most)}]"
+
+
+def _shown(value):
+    """Write a value as people do: numpy's without its type, whole numbers without a dot."""
+    value = value.item() if isinstance(value, np.generic) else value
+    return repr(int(value) if isinstance(value, float) and value.is_integer() else value)
+
+
 def _handle_unknown(estimator, column, unknown):
-    shown = ", ".join(repr(value) for value in unknown[:5]) + ", ..." * (len(unknown) > 5)
-    found = f"Found unknown categories [{shown}] in column {column.name!r}"
+    found = f"Found unknown categories {_listed(unknown, 5)} in column {column.name!r}"
     if estimator.handle_unknown == "error":
-        known = ", ".join(repr(value) for value in column.categories[:10].tolist())
         advice = "handle_unknown='ignore' takes such cells for missing."
         if column.because.startswith("two values"):
             advice = f"likelihood={{{column.name!r}: 'gaussian'}} reads the column as numbers."
-        raise ValueError(
-            f"{found}, which had [{known}{', ...' * (len(column.categories) > 10)}] in fit. "
-            f"{advice}"
-        )
+        raise ValueError(f"{found}, which had {_listed(column.categories, 10)} in fit. {advice}")
     if not estimator.allow_missing_:
         raise ValueError(
             f"{found}, which handle_unknown='ignore' takes for missing cells, but the network was "

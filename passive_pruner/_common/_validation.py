@@ -44,7 +44,7 @@ def validate_numeric(estimator, X, **kwargs):
         If a column has something else than numbers, or missing cells where none are allowed; the
         message names the column. Also for whatever else `validate_data` refuses.
     """
-    refuse_series(X)
+    refuse_frames(estimator, X)
     X = _as_numbers(estimator, unmasked(X))
     try:
         # A value beyond the range of float32 becomes infinite in the cast; validate_data refuses
@@ -73,6 +73,39 @@ def refuse_series(X):
         raise ValueError(
             f"Expected 2D array, got 1D array instead: a {type(X).__name__} named {X.name!r}. "
             "Reshape your data with X.to_frame(), or take columns as df[['a', 'b']]."
+        )
+
+
+def refuse_frames(estimator, X):
+    """Raise a ValueError if `X` is a DataFrame that is no table, of whichever library.
+
+    It is lazy, has no column, or columns that share a name; or it is one column alone.
+    """
+    refuse_series(X)
+    if hasattr(X, "collect_schema") and not hasattr(X, "shape"):
+        raise ValueError(
+            f"{type(estimator).__name__} reads rows, which a {type(X).__name__} does not have yet: "
+            "pass X.collect()."
+        )
+    if not (hasattr(X, "columns") and hasattr(X, "dtypes")):
+        return
+    names = list(X.columns)
+    refuse_no_column(estimator, X.shape)
+    twice = list(dict.fromkeys(name for name in names if names.count(name) > 1))
+    if twice:
+        raise ValueError(
+            f"X has more than one column of the name {', '.join(map(repr, twice))}, so that names "
+            "do not tell its columns apart. Rename them, or keep the first of each with "
+            "X.loc[:, ~X.columns.duplicated()]."
+        )
+
+
+def refuse_no_column(estimator, shape):
+    """Raise a ValueError, as scikit-learn words it, for a table without any column."""
+    if shape[1] == 0:
+        raise ValueError(
+            f"Found array with 0 feature(s) (shape={tuple(shape)}) while a minimum of 1 is "
+            f"required by {type(estimator).__name__}."
         )
 
 
@@ -178,21 +211,27 @@ def _numbers(estimator, name, cells):
     return values
 
 
-def as_table(estimator, X):
-    """Return a DataFrame as it is, and anything else as an array of two dimensions."""
-    refuse_series(X)
+def as_table(estimator, X, because: str):
+    """Return a DataFrame as it is, and anything else as an array of two dimensions.
+
+    `because` says what makes the estimator read columns one by one.
+    """
+    refuse_frames(estimator, X)
     if hasattr(X, "columns") and hasattr(X, "dtypes"):
         return X
     if issparse(X):
         raise TypeError(
-            f"{type(estimator).__name__} reads categories from dense tables, not from sparse data. "
-            "Pass a DataFrame, or X.toarray()."
+            f"X is sparse, but {type(estimator).__name__} reads every column by itself: "
+            f"{because}. Pass X.toarray(), or a DataFrame, whose columns may be sparse, such as "
+            "pandas.DataFrame.sparse.from_spmatrix(X). One likelihood for all columns, such as "
+            "'poisson', takes sparse data as it is."
         )
     X = unmasked(X)
     if not isinstance(X, np.ndarray):
         X = np.asarray(X) if _kind(X) in "biuf" else _objects(X)
     if X.ndim != 2:
         raise ValueError(f"Expected 2D array, got {X.ndim}D array instead.")
+    refuse_no_column(estimator, X.shape)
     return X
 
 
