@@ -16,16 +16,26 @@ on the training rows, and fill in the test rows: the share of categories that th
 error of numbers in standard deviations. Imputers of scikit-learn see one-hot columns, standardised.
 
 With ``--results FILE`` a run that was cut short goes on, and ``--tables NAME ...`` chooses.
+``--set init=factor_analysis`` or ``--set objective__beta=0.1`` measures codes of an encoder with
+that parameter instead, and compares their held-out ELBO and their scores with those of the default.
+
+``--speed`` measures something else: time and memory of encoding 1,000,000 rows of 10 numbers and 5
+categories with 4 to 20 levels, against OneHotEncoder in a ColumnTransformer and the same encoder on
+its dense output.
 """
 
 import argparse
+import ast
+import multiprocessing
 import tempfile
+import threading
 import time
 import warnings
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from sklearn.compose import make_column_transformer
 from sklearn.decomposition import PCA
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.experimental import enable_iterative_imputer  # noqa: F401
@@ -34,10 +44,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from benchmarks._results import Results
+from benchmarks._timing import cell, in_turn, print_table
+from benchmarks.memory import of_process
 from passive_pruner import VAEEncoder
+from passive_pruner.vae import Mixed
 
 WIDTH = 8
 N_ROWS = 2000
@@ -97,14 +110,15 @@ def scores(train, test, y_train, y_test):
     return found
 
 
-def on_codes(X, X_test, y, y_test, seed):
-    """Scores on codes, and what of the categories is left after decoding."""
+def on_codes(X, X_test, y, y_test, seed, **params):
+    """Scores on codes, the ELBO, and what of the categories is left after decoding."""
     began = time.process_time()
     # A cell may be missing in a test row alone.
     has_missing = bool(X.isna().any(axis=None) or X_test.isna().any(axis=None))
     encoder = VAEEncoder(
         WIDTH, allow_missing=has_missing, handle_unknown="ignore", random_state=seed
-    ).fit(X)
+    )
+    encoder.set_params(**params).fit(X)
     seconds = time.process_time() - began
     codes = encoder.transform(X), encoder.transform(X_test)
     decoded = encoder.inverse_transform(codes[1])
@@ -117,6 +131,8 @@ def on_codes(X, X_test, y, y_test, seed):
     return {
         **scores(*codes, y, y_test),
         "seconds": seconds,
+        "elbo": encoder.score(X_test),
+        "n_active": int((codes[0].var(axis=0) > 0.1).sum()),
         "kept": kept,
         "commonest": commonest,
     }
@@ -168,9 +184,13 @@ def imputed(X, X_test, seed):
     return found
 
 
-def measure(package, name, target, results, seed=0):
+def split(package, name, target, seed):
     X, y = read(package, name, target)
-    X, X_test, y, y_test = train_test_split(X, y, test_size=0.3, stratify=y, random_state=seed)
+    return train_test_split(X, y, test_size=0.3, stratify=y, random_state=seed)
+
+
+def measure(package, name, target, results, seed=0):
+    X, X_test, y, y_test = split(package, name, target, seed)
     shape = f"{len(X) + len(X_test)} x {X.shape[1]}"
     results.add(name, seed, "codes", shape=shape, **on_codes(X, X_test, y, y_test, seed))
     pca = PCA(WIDTH, random_state=0)
@@ -183,6 +203,90 @@ def measure(package, name, target, results, seed=0):
     results.add(name, seed, "table", **on_vectorized(X, X_test, y, y_test))
     for imputer, values in imputed(X, X_test, seed).items():
         results.add(name, seed, imputer, **values)
+
+
+def large_table(n_rows, seed=0):
+    """Ten numbers and five categories that share three factors."""
+    rng = np.random.default_rng(seed)
+    factors = rng.standard_normal((n_rows, 3))
+    numbers = factors @ rng.standard_normal((3, 10)) + 0.5 * rng.standard_normal((n_rows, 10))
+    X = pd.DataFrame(numbers, columns=[f"number {j}" for j in range(10)])
+    for j, n in enumerate((4, 6, 8, 10, 20)):
+        drawn = (factors @ rng.standard_normal(3) + rng.standard_normal(n_rows)) / 2
+        places = np.clip(((drawn + 2) / 4 * n).astype(int), 0, n - 1)
+        levels = [f"level {k}" for k in range(n)]
+        X[f"category {j}"] = pd.Categorical.from_codes(places, levels)
+    return X
+
+
+def peak_memory(function):
+    """MiB of private memory that a call takes beyond what its process has at its start."""
+    results = multiprocessing.get_context("fork").SimpleQueue()
+
+    def watched():
+        peak = start = of_process("RssAnon")
+        done = threading.Event()
+
+        def watch():
+            nonlocal peak
+            while not done.wait(0.002):
+                peak = max(peak, of_process("RssAnon"))
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        codes = function()
+        done.set()
+        watcher.join()
+        results.put((peak - start, codes.nbytes / 2**20))
+
+    process = multiprocessing.get_context("fork").Process(target=watched)
+    process.start()
+    found = results.get()
+    process.join()
+    return found
+
+
+def speed(n_rows=1_000_000):
+    """Time and memory of `transform`, of text and of a category type."""
+    X = large_table(n_rows)
+    names = X.columns[10:]
+    rows = []
+    for kind in ("category", "str"):
+        table = X.astype(dict.fromkeys(names, kind))
+        sample = table[:5000]
+        of_frame = VAEEncoder(WIDTH, max_steps=200, random_state=0).fit(sample)
+        one_hot = make_column_transformer(
+            (OneHotEncoder(sparse_output=False), names), remainder="passthrough"
+        ).fit(sample)
+        sizes = [len(categories) for categories in one_hot["onehotencoder"].categories_]
+        ends = np.cumsum(sizes)
+        parts = [
+            ("categorical", list(range(end - n, end))) for n, end in zip(sizes, ends, strict=True)
+        ]
+        likelihood = Mixed([*parts, ("gaussian", list(range(ends[-1], ends[-1] + 10)))])
+        of_dense = VAEEncoder(WIDTH, likelihood=likelihood, max_steps=200, random_state=0)
+        of_dense.fit(one_hot.transform(sample))
+        candidates = {
+            "frame": lambda e=of_frame, t=table: e.transform(t),
+            "dense": lambda e=of_dense, t=table, o=one_hot: e.transform(o.transform(t)),
+        }
+        times = in_turn(candidates, repeats=5)
+        memory = {name: peak_memory(function) for name, function in candidates.items()}
+        rows.append(
+            (
+                kind,
+                *(f"{np.median(times[name]):.1f}" for name in candidates),
+                cell(times, "dense", "frame"),
+                *(f"{memory[name][0]:.0f}" for name in candidates),
+                f"{memory['frame'][0] / memory['dense'][0]:.2f}",
+                f"{memory['frame'][1]:.0f}",
+            )
+        )
+    print_table(
+        ("type of the categories", "frame (s)", "OneHotEncoder, dense (s)", "ratio of time",
+         "frame (MiB)", "dense (MiB)", "ratio of memory", "codes alone (MiB)"),
+        rows,
+    )  # fmt: skip
 
 
 def show(results, names):
@@ -202,6 +306,9 @@ def show(results, names):
         cells += [f"{codes['kept']:.3f}", f"{codes['commonest']:.3f}"]
         cells += [f"{one.loc[m, 'seconds']:.1f}" for m in ("codes", "PCA")]
         print(f"| {name} | {codes['shape']} | " + " | ".join(cells), "|")
+    for name in found.index.unique("model"):
+        if name.startswith("codes, "):
+            compare(found, name)
     for kind in MODELS:
         values = found[kind].unstack("model").loc[done]
         for other in ("PCA", "table"):
@@ -219,19 +326,52 @@ def show(results, names):
         print(f"| {name} | " + " | ".join(cells), "|")
 
 
+def parsed(setting):
+    """Turn NAME=VALUE into a parameter."""
+    name, value = setting.split("=")
+    try:
+        return {name: ast.literal_eval(value)}
+    except ValueError:
+        return {name: value}
+
+
+def compare(found, other):
+    """Print how codes with another parameter differ from those of the default."""
+    names = found.xs(other, level="model").index.intersection(found.xs("PCA", level="model").index)
+    one, default, pca = (found.xs(m, level="model").loc[names] for m in (other, "codes", "PCA"))
+    gain = one["elbo"] - default["elbo"]
+    print(f"\n{other}, on {len(names)} tables: the ELBO is higher on {(gain > 0).sum()}, ", end="")
+    print(f"on average by {gain.mean():.2f} nats.", end=" ")
+    for kind in MODELS:
+        better = [int((codes[kind] >= pca[kind] - TIE).sum()) for codes in (one, default)]
+        print(f"{kind}: at least equal to PCA on {better[0]}, the default on {better[1]};", end=" ")
+    print(f"variables in use {one['n_active'].mean():.1f}, {default['n_active'].mean():.1f}.")
+
+
 def main():
     parser = argparse.ArgumentParser("python -m benchmarks.tables", description=__doc__)
     parser.add_argument("--tables", nargs="+", default=[name for _, name, _ in TABLES])
     parser.add_argument("--results", type=Path)
     parser.add_argument("--show", action="store_true", help="print what is in the file alone")
+    parser.add_argument("--set", metavar="NAME=VALUE", help="a parameter of the encoder")
+    parser.add_argument("--speed", action="store_true", help="time and memory of a large table")
     given = parser.parse_args()
+    if given.speed:
+        speed()
+        return
     with tempfile.TemporaryDirectory() as folder:
         results = Results(given.results or Path(folder) / "results.jsonl")
+        last = f"codes, {given.set}" if given.set else "IterativeImputer"
         for package, name, target in TABLES:
-            done = (name, 0, "IterativeImputer") in results.known
-            if name in given.tables and not done and not given.show:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")
+            done = (name, 0, last) in results.known
+            if name not in given.tables or done or given.show:
+                continue
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                if given.set:
+                    values = on_codes(*split(package, name, target, 0), 0, **parsed(given.set))
+                    results.add(name, 0, last, **values)
+                else:
                     measure(package, name, target, results)
         show(results, given.tables)
 
