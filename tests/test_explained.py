@@ -5,6 +5,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from conftest import small_encoder
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.datasets import make_low_rank_matrix
 from sklearn.decomposition import PCA
@@ -17,7 +18,6 @@ from passive_pruner.vae import BetaVAE, Gaussian, Mixed
 from passive_pruner.vae._explained import Explained, explain
 from passive_pruner.vae._likelihoods._gaussian import GaussianModule
 from passive_pruner.vae._network import VAE
-from tests.conftest import small_encoder
 
 
 def table(n, p, seed):

@@ -7,6 +7,7 @@ import os
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import small_encoder
 
 from passive_pruner._common._files import write_whole
 from passive_pruner.study import _sweep
@@ -14,7 +15,6 @@ from passive_pruner.study.__main__ import main
 from passive_pruner.study._config import OBJECTIVES, PRESETS, STRENGTHS, Settings, load_settings
 from passive_pruner.study._data import DATASETS, load
 from passive_pruner.study._summary import check_claims
-from tests.conftest import small_encoder
 
 TINY = """
 small_steps = 60

@@ -3,8 +3,7 @@
 import inspect
 
 import pytest
-
-from tests.test_package import DOCUMENTED
+from test_package import DOCUMENTED
 
 
 def public_functions():

@@ -5,6 +5,7 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import small_encoder
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.datasets import load_wine, make_low_rank_matrix
 from sklearn.decomposition import PCA
@@ -16,7 +17,6 @@ from passive_pruner import PassiveVariableRemover, plots, prune_pipeline
 from passive_pruner.datasets import make_posterior
 from passive_pruner.regime import CRITERIA, LatentMoments, report
 from passive_pruner.regime._units import in_prior_units
-from tests.conftest import small_encoder
 
 TYPES = ["active", "mixed", "passive", "active", "rare", "passive", "active"]
 
