@@ -22,6 +22,7 @@ from passive_pruner.training._start import FactorAnalysisStart, obstacle_to_fact
 from passive_pruner.training._training import EPOCH_STEPS, PROBE_ROWS, Training
 from passive_pruner.training._width import necessary_factors
 from passive_pruner.vae import MLP, BetaVAE, Gaussian
+from passive_pruner.vae._hints import refuse_other_than_components
 from passive_pruner.vae._likelihoods import LIKELIHOODS
 from passive_pruner.vae._network import is_own, resolve_device
 from passive_pruner.vae._random import plain_torch
@@ -76,6 +77,10 @@ class TrainedVAE(AutoWidth, FittedVAE):
             for part, values in zip(parts, before, strict=True):
                 vars(part).update(values)
             raise
+
+    def _validate_params(self):
+        refuse_other_than_components(self)
+        super()._validate_params()
 
     def _settle(self, columns, *, continued, one_pass=False):
         """Take over the components, or refuse what cannot change, and return the seed."""

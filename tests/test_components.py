@@ -1,13 +1,19 @@
 """Components in general and the module they make up."""
 
+import re
+from inspect import isclass
+
 import numpy as np
 import pytest
 import torch
 from conftest import small_encoder
 from sklearn.base import clone
 
+from passive_pruner import VAEEncoder, vae
 from passive_pruner._common._draws import elbo_noise, row_keys
-from passive_pruner.vae import MLP, BetaVAE, Codes, Gaussian
+from passive_pruner.vae import MLP, BetaVAE, Codes, FactorVAE, Gaussian, Mixed
+from passive_pruner.vae._component import Component
+from passive_pruner.vae._hints import COMPONENTS
 from passive_pruner.vae._network import LOG_VARIANCE_BOUND, VAE
 
 
@@ -67,3 +73,43 @@ def test_the_score_is_the_elbo_up_to_an_error_that_falls_with_rows(n_components,
     errors = scores - simulated
     assert abs(errors.mean()) < 4 * errors.std() / np.sqrt(len(errors))
     assert abs(errors.mean()) < 0.15
+
+
+@pytest.mark.parametrize(
+    ("parameters", "meant"),
+    [
+        ({"objective": "beta"}, "BetaVAE()"),
+        ({"objective": "tcvae"}, "BetaTCVAE()"),
+        ({"objective": 4.0}, "BetaVAE(beta=4.0)"),
+        ({"objective": FactorVAE}, "FactorVAE()"),
+        ({"objective": Gaussian()}, "likelihood=Gaussian()"),
+        ({"likelihood": "normal"}, "'gaussian'"),
+        ({"likelihood": "Gaussian"}, "'gaussian'"),
+        ({"likelihood": "gausian"}, "'gaussian'"),
+        ({"likelihood": Mixed}, "Mixed(...)"),
+        ({"architecture": (64,)}, "MLP((64,))"),
+        ({"architecture": [64, 32]}, "MLP((64, 32))"),
+        ({"architecture": 64}, "MLP((64,))"),
+        ({"architecture": "cnn"}, "Conv()"),
+    ],
+)
+def test_what_is_no_component_is_answered_with_what_may_have_been_meant(parameters, meant):
+    ((name, value),) = parameters.items()
+    with pytest.raises(ValueError, match=re.escape(f"Did you mean {meant}?")) as error:
+        VAEEncoder(**parameters).fit(np.eye(4))
+    assert repr(value) in str(error.value)
+    assert f"{name!r} parameter of VAEEncoder" in str(error.value)
+    assert "passive_pruner.vae._" not in str(error.value).replace(repr(value), "")
+
+
+@pytest.mark.parametrize("value", ["zzz", b"beta", [], True, object()])
+def test_where_nothing_can_have_been_meant_components_are_listed(value):
+    with pytest.raises(ValueError, match="BetaVAE, AnnealedVAE") as error:
+        VAEEncoder(objective=value).fit(np.eye(4))
+    assert "Did you mean" not in str(error.value)
+
+
+def test_errors_list_every_public_component():
+    listed = {cls for base, classes in COMPONENTS.values() for cls in (base, *classes)}
+    public = {getattr(vae, name) for name in vae.__all__}
+    assert listed == {cls for cls in public if isclass(cls) and issubclass(cls, Component)}

@@ -252,10 +252,20 @@ def test_training_marks_and_counts_the_epoch_that_is_the_model(fitted_encoder, b
     counts = [text.get_text() for text in display.legend_.get_texts()]
     assert counts[0] == f"active ({record['n_active']})"
     for key, line in display.lines_.items():
-        assert_array_equal(line.get_ydata(), [record[key] for record in history])
-    assert {"objective", "kl"} <= display.lines_.keys()
+        sign = -1 if key == "reconstruction" else 1
+        assert_array_equal(line.get_ydata(), [sign * record[key] for record in history])
+    assert display.lines_.keys() == {"elbo", "reconstruction", "kl", "n_active"}
     assert len({panel.get_xlim() for panel in display.axes_}) == 1
     assert labelled(display.labels_) == len(display.variable_lines_)
+
+
+def test_training_draws_an_objective_that_is_not_the_elbo(fitted_encoder):
+    history = [
+        {**record, "objective": record["objective"] + 3} for record in fitted_encoder.history_
+    ]
+    display = render(plots.TrainingDisplay(history).plot())
+    assert_allclose(display.lines_["objective"].get_ydata() + 3, display.lines_["elbo"].get_ydata())
+    assert len(display.axes_[0].get_legend().get_texts()) == 4
 
 
 def test_training_takes_the_epoch_from_the_encoder(fitted_encoder):

@@ -223,7 +223,9 @@ class CorrelationDisplay:
             shown = np.abs(shown) if absolute else shown
             self.images_.append(panel.imshow(shown, **{"vmin": -1, "vmax": 1, **scale}))
             total = gaussian_total_correlation(matrix)
-            panel.set_title(f"{kind} codes\ntotal correlation {total:.2f} nats", fontsize="medium")
+            # Infinite where a code is a linear function of others, as with many passive variables.
+            text = f"{total:.2f} nats" if np.isfinite(total) else "infinite"
+            panel.set_title(f"{kind} codes\ntotal correlation {text}", fontsize="medium")
             if len(types) <= _MAX_NAMES:
                 ticks, labels = range(len(types)), names[self.order_]
                 small = {"fontsize": 8 if len(types) <= 16 else 6}

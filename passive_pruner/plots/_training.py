@@ -1,4 +1,4 @@
-"""How the objective and the latent variables develop during training."""
+"""How the ELBO and the latent variables develop during training."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
@@ -8,7 +8,13 @@ import numpy as np
 from passive_pruner.plots._checks import check_names
 from passive_pruner.plots._inputs import find_encoder, variable_names
 from passive_pruner.plots._labels import shared_label
-from passive_pruner.plots._style import TYPE_COLORS, make_axes, require_matplotlib, type_legend
+from passive_pruner.plots._style import (
+    ACCENT,
+    TYPE_COLORS,
+    make_axes,
+    require_matplotlib,
+    type_legend,
+)
 from passive_pruner.regime import CRITERIA
 
 # Least distance of two names at the ends of lines, as a share of the height of the panel.
@@ -21,7 +27,7 @@ _STATISTICS = {
 
 
 class TrainingDisplay:
-    """Objective, KL divergence and latent variables after every epoch of training.
+    """ELBO, KL divergence and latent variables after every epoch of training.
 
     Make it with :meth:`from_estimator`. All numbers are those of `history_`: measured on held-out
     rows, or without early stopping on training rows.
@@ -38,12 +44,14 @@ class TrainingDisplay:
     Attributes
     ----------
     axes_ : ndarray of shape (4,) of Axes
-        Axes of objective and reconstruction, KL divergence, number of active variables, and
-        variances; with the same epochs.
+        Axes of the ELBO, of the KL divergence, of the number of active variables and of variances;
+        with the same epochs.
     figure_ : Figure
         Their figure.
     lines_ : dict of str to Line2D
-        The lines of "objective", "reconstruction", "kl" and "n_active".
+        The lines of "elbo", "reconstruction", "kl" and "n_active", and that of "objective" where
+        it is not the negative ELBO. What is minimised, objective and reconstruction, is drawn with
+        the opposite sign: the ELBO is the latter minus the KL divergence.
     variable_lines_ : list of Line2D
         One line per variable, in the colour of its type in the fitted model.
     labels_ : list of Annotation
@@ -55,9 +63,9 @@ class TrainingDisplay:
 
     Notes
     -----
-    The objective is what training minimises and what early stopping compares, with the full weight
-    of the regulariser; under the default objective it is the negative ELBO. Early stopping
-    restores the weights of its best epoch: later epochs are not part of the fitted model.
+    Early stopping compares the objective, with the full weight of the regulariser; under the
+    default objective it is the negative ELBO. It restores the weights of its best epoch: later
+    epochs are not part of the fitted model.
 
     A variable is active if the variance of its mean is above 0.1, else passive, as `history_`
     counts "n_active".
@@ -158,8 +166,12 @@ class TrainingDisplay:
                 )
             best = int(np.flatnonzero(epochs == self.best_epoch)[0])
         n = len(self.history[0]["variance_of_mean"])
-        series = {key: [r[key] for r in self.history] for key in ("objective", "reconstruction")}
-        series["kl"] = [record["kl"] for record in self.history]
+        series = {
+            key: np.array([record[key] for record in self.history])
+            for key in ("elbo", "reconstruction", "objective", "kl")
+        }
+        series["reconstruction"] = -series["reconstruction"]
+        series["objective"] = -series["objective"]
         is_active = np.array(
             [
                 record["variance_of_mean"] > CRITERIA["active_units"].threshold
@@ -169,18 +181,24 @@ class TrainingDisplay:
         # Counted here and not read: records of a pruned encoder count what it had before.
         series["n_active"] = is_active.sum(axis=1)
         marker = "o" if len(epochs) == 1 else None  # a single epoch draws no line
-        objective, kl, counts, variables = self.axes_
+        elbo, kl, counts, variables = self.axes_
         self.lines_ = {}
+        labels = {"elbo": "ELBO", "reconstruction": "log-likelihood", "objective": "-objective"}
+        is_elbo = np.allclose(series["objective"], series["elbo"], rtol=1e-5, atol=1e-5)
         for key, panel, style in (
-            ("objective", objective, {"color": "black"}),
-            ("reconstruction", objective, {"color": "0.5", "ls": "--"}),
+            ("elbo", elbo, {"color": "black"}),
+            ("reconstruction", elbo, {"color": "0.5", "ls": "--"}),
+            ("objective", elbo, {"color": ACCENT}),
             ("kl", kl, {"color": "black"}),
             ("n_active", counts, {"color": TYPE_COLORS["active"], "drawstyle": "steps-mid"}),
         ):
-            (self.lines_[key],) = panel.plot(epochs, series[key], marker=marker, label=key, **style)
+            if not (key == "objective" and is_elbo):
+                (self.lines_[key],) = panel.plot(
+                    epochs, series[key], marker=marker, label=labels.get(key), **style
+                )
         for panel, title in (
-            (objective, "objective (nats)"),
-            (kl, "KL divergence (nats)"),
+            (elbo, "ELBO (nats per row)"),
+            (kl, "KL divergence (nats per row)"),
             (counts, "active variables"),
             (variables, _STATISTICS[statistic]),
         ):
@@ -197,7 +215,7 @@ class TrainingDisplay:
             panel.set_xlabel("epoch" if panel in self.axes_[2:] else "")
             panel.xaxis.get_major_locator().set_params(integer=True)
             panel.set_xlim(epochs[0] - margin, epochs[-1] + margin)
-        objective.legend(fontsize="small")
+        elbo.legend(fontsize="small")
         return self
 
     def _epochs(self):

@@ -243,7 +243,10 @@ class TraversalDisplay:
         from matplotlib.collections import LineCollection
 
         ax, n, n_features = self.ax_, len(self.order_), self.decoded.shape[2]
-        change = self.decoded - self.decoded.mean(axis=1, keepdims=True)
+        # Values near 0 last: where all dashes coincide, its grey says that nothing changes.
+        last = np.argsort(-np.abs(self.values), kind="stable")
+        values, decoded = self.values[last], self.decoded[:, last]
+        change = decoded - decoded.mean(axis=1, keepdims=True)
         scale = 0.65 / (np.abs(change[self.order_]).max() or 1)
         # Dashes and no lines from feature to feature: the columns of a table are no curve.
         at = np.arange(n_features) + np.array([[-0.35], [0.35]])
@@ -252,8 +255,8 @@ class TraversalDisplay:
             dashes = np.stack([np.broadcast_to(at[:, None], (2, *y.shape)), [y, y]], axis=-1)
             lines = LineCollection(
                 dashes.reshape(2, -1, 2).swapaxes(0, 1),
-                cmap="viridis",
-                array=np.repeat(self.values, n_features),
+                cmap="coolwarm",
+                array=np.repeat(values, n_features),
                 lw=1.5,
             )
             self.lines_.append(ax.add_collection(lines))
