@@ -78,9 +78,8 @@ class AutoWidth:
         numbers = find_variables(train, table, self._n_inputs, max_steps=max_steps, seed=seed)
         return trainings, is_ended, numbers
 
-    def _train_auto(self, table, rows, eval_rows, seed, *, on_epoch, on_epoch_begin):
+    def _train_auto(self, table, rows, eval_rows, seed, *, on_epoch, **params):
         """Train wide, cut out the variables that carry no information, and train to the end."""
-        params = {"on_epoch_begin": on_epoch_begin, "verbose": bool(self.verbose)}
         max_steps = self.max_steps - self.max_steps // (STEPS_PER_STEP_AFTER_CUT + 1)
         trainings, is_ended, numbers = self._search(
             table,

@@ -140,9 +140,12 @@ class VAEEncoder(TrainedVAE):
         Seed of weights, batches, noise and the held-out rows; also of the draws of
         ``output="sampled"`` and :meth:`sample`. The same int gives the same model in any thread
         or process. The global generators are left alone.
-    verbose : int, default=0
-        Whether to print one line per epoch: what `history_` records, the seconds since training
-        began, and the ETA if early stopping does not end training sooner.
+    verbose : int or "auto", default="auto"
+        1 prints one line per epoch: what `history_` records, the seconds since training began, and
+        the ETA if early stopping does not end training sooner. 0 prints nothing. "auto" writes one
+        line to the standard error stream after ten seconds, keeps it up to date, and removes it at
+        the end; only in the main thread of the main process, where a terminal or a notebook is
+        attached and no callback is.
 
     Attributes
     ----------
@@ -315,7 +318,7 @@ class VAEEncoder(TrainedVAE):
         "warm_start": ["boolean"],
         "device": [str],
         "random_state": ["random_state"],
-        "verbose": ["verbose"],
+        "verbose": ["verbose", StrOptions({"auto"})],
     }
 
     def __init__(
@@ -343,7 +346,7 @@ class VAEEncoder(TrainedVAE):
         warm_start: bool = False,
         device: str = "auto",
         random_state: RandomState = None,
-        verbose: int = 0,
+        verbose: int | Literal["auto"] = "auto",
     ) -> None:
         self.n_components = n_components
         self.objective = objective

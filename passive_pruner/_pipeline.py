@@ -3,7 +3,7 @@
 import copy
 
 import numpy as np
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
@@ -12,7 +12,7 @@ from passive_pruner._encoder import VAEEncoder
 from passive_pruner._remover import PassiveVariableRemover
 
 
-def prune_pipeline(pipe: Pipeline, keep: MatrixLike | None = None) -> Pipeline:
+def prune_pipeline(pipe: BaseEstimator, keep: MatrixLike | None = None) -> Pipeline:
     """Merge a fitted encoder and its remover into one smaller encoder.
 
     The passive variables are cut out of the network, so that they are neither computed nor
@@ -20,10 +20,10 @@ def prune_pipeline(pipe: Pipeline, keep: MatrixLike | None = None) -> Pipeline:
 
     Parameters
     ----------
-    pipe : Pipeline
+    pipe : Pipeline, or search over one
         A fitted pipeline with a :class:`VAEEncoder` and, right after it, a
         :class:`PassiveVariableRemover`. It is not changed. If `keep` is given, a remover is not
-        needed.
+        needed. Of a search the best estimator is taken.
     keep : array-like of bool or int, or DataFrame, default=None
         Variables of the encoder to keep, as :meth:`VAEEncoder.pruned` takes them, such as what
         :func:`passive_pruner.regime.ablate` returns. None keeps those of the remover.
@@ -78,6 +78,7 @@ def prune_pipeline(pipe: Pipeline, keep: MatrixLike | None = None) -> Pipeline:
     >>> bool(pruned.score(X, y) > 0.9)
     True
     """
+    pipe = getattr(pipe, "best_estimator_", pipe)
     if keep is not None:
         return _prune_to(pipe, keep)
     encoder_at, remover_at = _find_pair(pipe)
@@ -131,7 +132,12 @@ def _prune_to(pipe, keep):
 def _find_pair(pipe, *, remover_needed=True):
     """Positions of the encoder and of the remover that follows it; None for one that need not."""
     if not isinstance(pipe, Pipeline):
-        raise TypeError(f"prune_pipeline takes a Pipeline, got {type(pipe).__name__}.")
+        is_search = hasattr(pipe, "best_params_") or hasattr(pipe, "refit")
+        hint = " Fit it first, with refit=True, for its best_estimator_." if is_search else ""
+        raise TypeError(
+            "prune_pipeline takes a fitted Pipeline, or a search over one, got "
+            f"{type(pipe).__name__}.{hint}"
+        )
     active = [i for i, (_, step) in enumerate(pipe.steps) if not _is_passthrough(step)]
     pairs = []
     for i, j in zip(active, [*active[1:], None], strict=True):

@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from passive_pruner._common._callbacks import CallbackSupportMixin, fit_task
 from passive_pruner._common._codes import check_mean_names, codes_are_sampled
 from passive_pruner._common._dask import accepts_dask, is_dask, moments_of
-from passive_pruner._common._documentation import DocumentationLinkMixin
+from passive_pruner._common._documentation import BoxesInHTML, DocumentationLinkMixin
 from passive_pruner._common._state import VersionedState
 from passive_pruner._common._typing import MatrixLike, TypedSelector, checks_parameters
 from passive_pruner._common._undetermined import (
@@ -29,7 +29,7 @@ from passive_pruner.regime import CRITERIA, LatentMoments, report
 from passive_pruner.regime._criteria import is_kept
 from passive_pruner.regime._criterion import MIXED, PASSIVE, UNDECIDED
 from passive_pruner.regime._report import NEEDS_VARIANCES
-from passive_pruner.regime._summary import is_decided, summarize
+from passive_pruner.regime._summary import is_decided, list_types, summarize
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,6 +41,7 @@ class PassiveVariableRemover(
     VersionedState,
     CallbackSupportMixin,
     DocumentationLinkMixin,
+    BoxesInHTML,
     SelectorMixin,
     BaseEstimator,
 ):
@@ -381,6 +382,12 @@ class PassiveVariableRemover(
                 "standardised codes have too. The types hold if these are mean codes."
             )
         return text
+
+    def _html_boxes(self):
+        if not hasattr(self, "moments_"):
+            return {}
+        title, lists = list_types(self.variable_types_, self._variable_names())
+        return {title: f"{self.summary()}\n\n{lists}"}
 
     def _variable_names(self):
         names = getattr(self, "feature_names_in_", None)

@@ -4,6 +4,7 @@ from typing import Any, Self
 
 import numpy as np
 import torch
+from sklearn.utils.validation import check_is_fitted
 
 from passive_pruner._auto_width import LOOKS, N_DECAYS, AutoWidth
 from passive_pruner._by_column import is_by_column, likelihood_by_column
@@ -19,6 +20,7 @@ from passive_pruner.exceptions import (
 from passive_pruner.regime import LatentMoments
 from passive_pruner.regime import variance as variance_criterion
 from passive_pruner.training._start import FactorAnalysisStart, obstacle_to_factor_analysis
+from passive_pruner.training._summary import summarize_training
 from passive_pruner.training._training import EPOCH_STEPS, PROBE_ROWS, Training
 from passive_pruner.training._width import necessary_factors
 from passive_pruner.vae import MLP, BetaVAE, Gaussian
@@ -77,6 +79,47 @@ class TrainedVAE(AutoWidth, FittedVAE):
             for part, values in zip(parts, before, strict=True):
                 vars(part).update(values)
             raise
+
+    def summary(self) -> str:
+        """Say how long training took, how good the model is, and what its variables do.
+
+        Returns
+        -------
+        summary : str
+            Several lines, from the record of `history_` that belongs to `best_epoch_`: the ELBO in
+            nats per row and its parts, and for every latent variable the variance of its mean,
+            the mean of its posterior variance and what it explains. Types come from all rows that
+            a :class:`PassiveVariableRemover` is fitted on, not from these.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_wine
+        >>> from sklearn.preprocessing import StandardScaler
+        >>> from passive_pruner import VAEEncoder
+        >>> X = StandardScaler().fit_transform(load_wine().data)
+        >>> print(VAEEncoder(n_components=4, max_steps=200, random_state=0).fit(X).summary())
+        200 gradient steps in 8 epochs; the model is that of epoch ...
+        ELBO ... nats per row on held-out rows: log-likelihood ..., KL divergence ...
+        4 latent variables: 3 with Var(mu) above 0.1, 1 below.
+            Var(mu)  E[s2]  explains
+        ...
+        """
+        check_is_fitted(self)
+        held_out = self.early_stopping and not hasattr(self, "training_state_")
+        numbers = getattr(self, "variable_numbers_", range(self.n_components_))
+        return summarize_training(
+            self.history_,
+            self.best_epoch_,
+            names=[str(j) for j in numbers],
+            explained=getattr(self, "explained_variance_ratio_", None),
+            rows="held-out rows" if held_out else "training rows",
+        )
+
+    def _html_boxes(self):
+        boxes = super()._html_boxes()
+        if hasattr(self, "weights_"):
+            boxes[f"{self.n_components_} latent variables"] = self.summary()
+        return boxes
 
     def _validate_params(self):
         refuse_other_than_components(self)
@@ -316,6 +359,8 @@ class TrainedVAE(AutoWidth, FittedVAE):
                 }
             )
 
+        # A callback shows progress in its own way.
+        verbose = 0 if self.verbose == "auto" and task.has_callbacks else self.verbose
         with plain_torch(grad=True):
             if is_wide and not self._can_cut(table, seed):
                 # Half a search is no search: an interrupted one ends the fit.
@@ -330,6 +375,7 @@ class TrainedVAE(AutoWidth, FittedVAE):
                     seed,
                     on_epoch_begin=task.begin_epoch,
                     on_epoch=end_epoch,
+                    verbose=verbose,
                 )
             else:
                 if continued:
@@ -343,7 +389,7 @@ class TrainedVAE(AutoWidth, FittedVAE):
                     eval_rows,
                     seed,
                     n_steps=n_steps,
-                    verbose=bool(self.verbose),
+                    verbose=verbose,
                     first_step=first_step,
                     history=list(self.history_) if continued else [],
                     state=getattr(self, "training_state_", None) if one_pass else None,

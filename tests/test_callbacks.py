@@ -1,9 +1,12 @@
 """Truths about progress: callbacks see every fit and every epoch and leave nothing behind."""
 
+import io
 import pickle
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from unittest.mock import patch
 
 import joblib
@@ -17,6 +20,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 
 from passive_pruner import PassiveVariableRemover, PretrainedEncoder, VAEEncoder
 from passive_pruner.datasets import make_posterior
+from passive_pruner.training import _log
 
 callback = pytest.importorskip("sklearn.callback", reason="callbacks came with scikit-learn 1.9")
 
@@ -233,3 +237,53 @@ with fit_task(without_callbacks(Estimator()), None, None, n_epochs=3) as task:
     assert task.end_epoch(dict) is False
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    """A terminal in which nobody has patience."""
+    stream = Terminal()
+    # pytest puts its own streams into the module itself.
+    monkeypatch.setattr(_log, "sys", SimpleNamespace(stderr=stream, modules=sys.modules))
+    monkeypatch.setattr(_log, "PATIENCE", 0.0)
+    return stream
+
+
+def test_who_waits_at_a_terminal_sees_one_line_that_is_gone_at_the_end(cancer, capsys, terminal):
+    encoder = small_encoder(max_steps=200).fit(cancer[0])
+    shown = terminal.getvalue().split("\r")
+    for line, record in zip(shown[1:], encoder.history_, strict=False):
+        assert line.startswith(f"VAEEncoder: step {record['step']} of at most 200, ELBO ")
+    assert shown[-2].strip() == shown[-1] == ""
+    assert len(shown[-2]) == len(shown[-3])
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("why", ["patience", "silent", "pipe", "thread", "callback"])
+def test_otherwise_training_says_nothing(cancer, terminal, monkeypatch, why):
+    encoder = small_encoder(max_steps=100, verbose=0 if why == "silent" else "auto")
+    if why == "patience":
+        monkeypatch.setattr(_log, "PATIENCE", 100.0)
+    if why == "pipe":
+        monkeypatch.setattr(Terminal, "isatty", lambda self: False)
+    if why == "callback":
+        encoder.set_callbacks(Recorder())
+    if why == "thread":
+        with ThreadPoolExecutor(1) as threads:
+            threads.submit(encoder.fit, cancer[0]).result()
+    else:
+        encoder.fit(cancer[0])
+    assert terminal.getvalue() == ""
+
+
+def test_a_notebook_is_watched(monkeypatch):
+    shell = SimpleNamespace(kernel=None)
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+    assert isinstance(_log.progress_log("auto"), _log.WaitingLine)
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: None))
+    assert _log.progress_log("auto") is None

@@ -1,14 +1,18 @@
 """Truths about what a notebook shows: parameters, fitted attributes and components, with links."""
 
 import re
+from html import escape
 
+import numpy as np
 import pytest
 from conftest import small_encoder
+from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 
 from passive_pruner import PassiveVariableRemover, VAEEncoder
 from passive_pruner._common import _documentation
+from passive_pruner.datasets import make_posterior
 from passive_pruner.vae import BetaVAE
 
 pytest.importorskip("sklearn.utils._repr_html", reason="tables came with scikit-learn 1.7")
@@ -56,6 +60,39 @@ def test_fitted_remover_shows_its_attributes(fitted_encoder, cancer):
     remover = PassiveVariableRemover(criterion="variance")
     html = remover.fit(fitted_encoder.transform(cancer[0]))._repr_html_()
     assert rows(html) >= {"threshold", "variable_types_", "report_", "moments_"}
+
+
+@pytest.mark.parametrize("params", [{}, {"alpha": 0.05}])
+def test_fitted_remover_shows_all_types_and_its_summary(params):
+    posterior, _ = make_posterior(["active", "passive", "active"] * 10, random_state=0)
+    remover = PassiveVariableRemover(**params).fit(posterior.mean)
+    html = remover._repr_html_()
+    assert escape(remover.summary()) in html
+    for type_ in set(remover.variable_types_):
+        numbers = ", ".join(map(str, np.flatnonzero(remover.variable_types_ == type_)))
+        assert f"{type_}: {numbers}" in html.replace("\n", " ")
+        assert f"{np.sum(remover.variable_types_ == type_)} {type_}" in titles(html)[1]
+    assert titles(PassiveVariableRemover()._repr_html_()) == ["PassiveVariableRemover"]
+
+
+def test_fitted_encoder_shows_its_summary(fitted_encoder):
+    assert escape(fitted_encoder.summary()) in fitted_encoder._repr_html_()
+    keep = [0, 3]
+    pruned = fitted_encoder.pruned(keep)
+    assert [line.split()[0] for line in pruned.summary().splitlines()[-2:]] == ["0", "3"]
+
+
+def test_the_summary_is_of_the_epoch_that_is_the_model(cancer):
+    encoder = small_encoder(max_steps=300, n_iter_no_change=1).fit(cancer[0])
+    (record,) = (r for r in encoder.history_ if r["epoch"] == encoder.best_epoch_)
+    text = encoder.summary()
+    assert f"the model is that of epoch {encoder.best_epoch_}." in text
+    assert f"ELBO {record['elbo']:.4g} nats per row on held-out rows" in text
+    assert f"{np.sum(record['variance_of_mean'] > 0.1)} with Var(mu) above 0.1" in text
+    encoder.partial_fit(cancer[0])
+    assert "on training rows" in encoder.summary()
+    with pytest.raises(NotFittedError):
+        VAEEncoder().summary()
 
 
 def test_pipeline_shows_the_boxes_of_its_steps():

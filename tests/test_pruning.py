@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import nn
@@ -337,8 +339,20 @@ def test_pipelines_without_the_pair_are_refused(steps):
 
 
 def test_only_pipelines_are_taken(fitted_encoder):
-    with pytest.raises(TypeError, match="takes a Pipeline, got VAEEncoder"):
+    with pytest.raises(
+        TypeError, match="takes a fitted Pipeline, or a search over one, got VAEEncoder"
+    ):
         prune_pipeline(fitted_encoder)
+
+
+def test_of_a_search_the_best_pipeline_is_taken(fitted_pipe):
+    pipe, X = fitted_pipe
+    search = SimpleNamespace(best_estimator_=pipe)
+    np.testing.assert_array_equal(
+        prune_pipeline(search).predict(X), prune_pipeline(pipe).predict(X)
+    )
+    with pytest.raises(TypeError, match="Fit it first, with refit=True"):
+        prune_pipeline(GridSearchCV(pipe, {"prune__threshold": [0, 0.1]}))
 
 
 def test_an_unfitted_pipeline_is_refused():

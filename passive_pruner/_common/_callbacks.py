@@ -23,6 +23,11 @@ class FitTask:
         self._context = context
         self._epoch = None
 
+    @property
+    def has_callbacks(self) -> bool:
+        """Whether somebody listens."""
+        return bool(getattr(self._context, "_callbacks", None))
+
     def begin_epoch(self):
         """Tell the callbacks that an epoch begins."""
         if self._context is not None:

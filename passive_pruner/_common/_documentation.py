@@ -3,6 +3,8 @@
 from functools import cache
 from importlib.metadata import PackageNotFoundError, metadata
 
+from sklearn.base import BaseEstimator
+
 
 @cache
 def documentation_url() -> str:
@@ -29,31 +31,50 @@ class DocumentationLinkMixin:
         return f"{url}/api/generated/{{estimator_module}}.{{estimator_name}}.html" if url else ""
 
 
-class ComponentsInHTML:
-    """Mixin for an estimator whose HTML representation shows the components of its network."""
+class BoxesInHTML:
+    """Mixin for an estimator whose HTML representation has boxes for what it is made of."""
+
+    def _html_boxes(self) -> dict[str, object]:
+        """Title -> a component, or a text."""
+        return {}
 
     def _sk_visual_block_(self):
-        """Put the components into the HTML representation, as soon as they are known.
+        """Put the boxes into the HTML representation.
 
         scikit-learn falls back to a plain table if this raises, as it does before version 1.7.
         """
         from sklearn.utils._repr_html.estimator import _VisualBlock
 
+        boxes = self._html_boxes()
+        if not boxes:
+            return _VisualBlock("single", self, names=type(self).__name__, name_details=str(self))
+        is_text = [isinstance(box, str) for box in boxes.values()]
+        return _VisualBlock(
+            "parallel",
+            [
+                _VisualBlock("single", None, names=title, name_details=box) if text else box
+                for (title, box), text in zip(boxes.items(), is_text, strict=True)
+            ],
+            # A box of text has its title inside.
+            names=[None if text else title for title, text in zip(boxes, is_text, strict=True)],
+            name_details=[None if isinstance(box, str) else str(box) for box in boxes.values()],
+        )
+
+
+class ComponentsInHTML(BoxesInHTML):
+    """Mixin for an estimator whose HTML representation shows the components of its network."""
+
+    def _html_boxes(self):
         components = {
             name: getattr(self, f"{name}_", getattr(self, name))
             for name in ("objective", "likelihood", "architecture")
         }
-        shown = {k: v for k, v in components.items() if not (v is None or isinstance(v, str))}
-        if not shown:
-            return _VisualBlock("single", self, names=type(self).__name__, name_details=str(self))
-        boxes = {f"{name}: {type(value).__name__}": value for name, value in shown.items()}
+        boxes = {
+            f"{name}: {type(value).__name__}": value
+            for name, value in components.items()
+            if isinstance(value, BaseEstimator)
+        }
         columns = getattr(self, "columns_", None)
         if columns is not None:
-            name = f"{len(columns)} columns"
-            boxes[name] = _VisualBlock("single", None, names=name, name_details=str(columns))
-        return _VisualBlock(
-            "parallel",
-            list(boxes.values()),
-            names=list(boxes),
-            name_details=[str(value) for value in shown.values()] + [None] * (columns is not None),
-        )
+            boxes[f"{len(columns)} columns"] = str(columns)
+        return boxes

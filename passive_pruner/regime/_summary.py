@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import product
+from textwrap import fill
 
 import numpy as np
 
 from passive_pruner.regime._criteria import CRITERIA
-from passive_pruner.regime._criterion import TYPES, UNDECIDED
+from passive_pruner.regime._criterion import NEGLIGIBLE, TYPES, UNDECIDED
 from passive_pruner.regime._moments import LatentMoments
 from passive_pruner.regime._standard_errors import MIN_ROWS, standard_errors
 
@@ -139,6 +140,15 @@ def summarize(
         lines.append(f"Undecided, as two standard errors (±) could change the type: {count}")
         lines += [line(j) for j in undecided]
     return "\n".join(lines)
+
+
+def list_types(types: np.ndarray, names: Sequence[str] | None = None) -> tuple[str, str]:
+    """Count the variables of each type, in one line, and list them, in a paragraph per type."""
+    shown = np.array(range(len(types)) if names is None else names, dtype=str)
+    members = {t: shown[types == t] for t in (*TYPES, NEGLIGIBLE, UNDECIDED) if t in types}
+    counts = ", ".join(f"{len(of_type)} {type_}" for type_, of_type in members.items())
+    lines = (fill(f"{t}: {', '.join(of_type)}", 80) for t, of_type in members.items())
+    return counts, "\n".join(lines)
 
 
 def _texts(values, rule, threshold):

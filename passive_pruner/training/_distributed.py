@@ -22,6 +22,11 @@ def n_processes() -> int:
     return distributed.get_world_size() if together else 1
 
 
+def is_first_process() -> bool:
+    """Whether this is the one of the processes that may speak for all."""
+    return n_processes() == 1 or distributed.get_rank() == 0
+
+
 def own_seed(seed: int) -> int:
     """Turn a seed that all processes may have in common into one for this process.
 

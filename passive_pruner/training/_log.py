@@ -1,8 +1,16 @@
-"""Lines that training prints under ``verbose=1``."""
+"""Lines that training prints: one per epoch under ``verbose=1``, one for those who wait else."""
 
+import multiprocessing
+import sys
+import threading
 import time
 
 from skorch.callbacks import Callback
+
+from passive_pruner.training._distributed import is_first_process
+
+# Seconds of training after which somebody who watches is told how far it is.
+PATIENCE = 10.0
 
 # Title of a column and its width. Lines are printed one by one, so widths cannot depend on what
 # comes later.
@@ -16,6 +24,59 @@ _COLUMNS = {
     "seconds": 8,
     "ETA at most": 11,
 }
+
+
+def progress_log(verbose) -> Callback | None:
+    """Make the callback that prints what `verbose` asks for."""
+    if verbose != "auto":
+        return TrainingLog() if verbose else None
+    return WaitingLine() if _is_watched() else None
+
+
+def _is_watched() -> bool:
+    """Whether this is the one place that writes to a terminal or a notebook."""
+    is_main = threading.current_thread() is threading.main_thread()
+    if not (is_main and multiprocessing.current_process().name == "MainProcess"):
+        return False
+    if not is_first_process():
+        return False
+    if sys.stderr is not None and sys.stderr.isatty():
+        return True
+    # The streams of a notebook are no terminal; its shell has a kernel.
+    ipython = sys.modules.get("IPython")
+    return hasattr(ipython.get_ipython() if ipython else None, "kernel")
+
+
+class WaitingLine(Callback):
+    """Show how far training is, after ten seconds, in one line that is gone at the end."""
+
+    def on_train_begin(self, net, **kwargs):
+        """Start the clock."""
+        self.start_ = time.perf_counter()
+        self.width_ = 0
+
+    def on_epoch_end(self, net, **kwargs):
+        """Write the line anew."""
+        seconds = time.perf_counter() - self.start_
+        if seconds < PATIENCE:
+            return
+        row, last = net.history[-1], net.training.last_step
+        left = seconds * (last - row["step"]) / (row["step"] - net.training.first_step)
+        self._write(
+            f"VAEEncoder: step {row['step']:,} of at most {last:,}, ELBO {_number(row['elbo'], 12)}"
+            f" nats, {_clock(seconds)} passed, at most {_clock(left)} left"
+        )
+
+    def on_train_end(self, net, **kwargs):
+        """Remove the line."""
+        if self.width_:
+            self._write("")
+            self._write("")
+
+    def _write(self, text):
+        sys.stderr.write("\r" + text.ljust(self.width_))
+        sys.stderr.flush()
+        self.width_ = len(text)
 
 
 class TrainingLog(Callback):

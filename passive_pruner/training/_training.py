@@ -4,7 +4,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ from passive_pruner.training._distributed import (
     share_state,
 )
 from passive_pruner.training._fast import FastStep
-from passive_pruner.training._log import TrainingLog
+from passive_pruner.training._log import progress_log
 from passive_pruner.training._loss import Loss
 from passive_pruner.training._optimizer_state import export_adam, import_adam
 from passive_pruner.vae._network import VAE
@@ -88,8 +88,8 @@ class VAENet(NeuralNet):
 
     @property
     def _default_callbacks(self):
-        log = [("log", TrainingLog())] if self.verbose else []
-        return [("timer", EpochTimer()), *log]
+        log = progress_log(self.training.verbose)
+        return [("timer", EpochTimer())] + ([("log", log)] if log else [])
 
     def get_dataset(self, X, y=None):
         """Batches are made by :func:`permuted_batches`; there is no data set to build."""
@@ -204,8 +204,8 @@ class Training:
     is_mlp, is_own : bool
         Whether the halves are perceptrons of the package, whose derivatives are written out, and
         whether they are networks of the package, which draw nothing.
-    verbose : bool, default=False
-        Whether to print one line per epoch.
+    verbose : int or "auto", default=0
+        Whether to print one line per epoch, or one for all where somebody waits.
     first_step : int, default=0
         Number of steps taken by earlier runs.
     history : list of dict, default=[]
@@ -251,7 +251,7 @@ class Training:
     seed: int
     is_mlp: bool
     is_own: bool
-    verbose: bool = False
+    verbose: int | Literal["auto"] = 0
     first_step: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
     state: dict[str, np.ndarray] | None = None
@@ -425,7 +425,7 @@ class Training:
             optimizer__fused=self.device.type in ("cpu", "cuda"),
             lr=self.learning_rate,
             device=self.device,
-            verbose=int(self.verbose),
+            verbose=0,
         ).initialize()
         self._import_state(net, discriminator)
         if n_processes() > 1:

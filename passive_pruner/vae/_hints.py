@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from inspect import Parameter, isclass, signature
 from numbers import Integral, Real
+from typing import Any
 
 from sklearn.utils._param_validation import InvalidParameterError
 
@@ -87,7 +88,7 @@ def _meant(name, value) -> str | None:
             return f"MLP({tuple(map(int, sizes))})"
     if not isinstance(value, str):
         return None
-    known = {_letters(cls.__name__): cls for cls in classes}
+    known: dict[str, Any] = {_letters(cls.__name__): cls for cls in classes}
     if base is Likelihood:
         known |= {_letters(key): key for key in LIKELIHOODS}
     here = set(known.values())
