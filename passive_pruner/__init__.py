@@ -14,6 +14,7 @@ __all__ = [
     "exceptions",
     "explore",
     "metrics",
+    "model_card",
     "plots",
     "prune_pipeline",
     "regime",
@@ -24,6 +25,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from passive_pruner import datasets, exceptions, explore, metrics, plots, regime, study, vae
+    from passive_pruner._card import model_card
     from passive_pruner._common._codes import Posterior
     from passive_pruner._encoder import VAEEncoder
     from passive_pruner._pipeline import prune_pipeline
@@ -38,6 +40,7 @@ else:
         "Posterior": "_common._codes",
         "PretrainedEncoder": "_pretrained",
         "VAEEncoder": "_encoder",
+        "model_card": "_card",
         "prune_pipeline": "_pipeline",
         "trusted_types": "_trusted",
     }

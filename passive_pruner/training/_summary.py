@@ -46,7 +46,7 @@ def summarize_training(
     limit = CRITERIA["active_units"].threshold
     is_active = mean > limit
     lines = [
-        f"{last['step']} gradient steps in {last['epoch']} epochs; the model is that of epoch "
+        f"{last['step']} gradient steps, {last['epoch']} epochs; the model is that of epoch "
         f"{best_epoch}.",
         f"ELBO {best['elbo']:.4g} nats per row on {rows}: log-likelihood "
         f"{-best['reconstruction']:.4g}, KL divergence {best['kl']:.4g}.",
