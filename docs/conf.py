@@ -20,6 +20,7 @@ author = "The passive_pruner developers"
 version = release = passive_pruner.__version__
 
 extensions = [
+    "matplotlib.sphinxext.plot_directive",
     "myst_parser",
     "numpydoc",
     "sphinx.ext.autodoc",
@@ -67,16 +68,19 @@ html_theme = "pydata_sphinx_theme"
 html_title = "passive_pruner"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_js_files = ["offline.js"]
+html_favicon = "_static/icon.svg"
+html_context = {"default_mode": "auto"}  # light or dark, as the reader's system is
 html_show_sourcelink = False
 html_theme_options = {
     "navbar_align": "left",
-    "header_links_before_dropdown": 6,
+    "header_links_before_dropdown": 7,
     "show_toc_level": 2,
     "footer_start": ["copyright"],
     "footer_end": [],
     "pygments_light_style": "tango",
 }
-html_sidebars = {"changelog": [], "theory": [], "index": []}
+html_sidebars = {"changelog": [], "choosing": [], "theory": [], "index": []}
 copyright = "the passive_pruner developers, BSD-3-Clause"
 
 sphinx_gallery_conf = {
@@ -93,6 +97,12 @@ sphinx_gallery_conf = {
     "remove_config_comments": True,
     "matplotlib_animations": False,
 }
+
+# Pictures of the guide, drawn by the code above them.
+plot_formats = [("png", 120)]
+plot_html_show_formats = False
+plot_html_show_source_link = False
+plot_include_source = True
 
 # ----- API reference -----
 
@@ -118,7 +128,7 @@ def write_api_pages():
         if not module.name.startswith("_")
         and hasattr(importlib.import_module(f"passive_pruner.{module.name}"), "__all__")
     ]
-    pages = []
+    pages = {}
     for name in ["passive_pruner", *modules]:
         module = importlib.import_module(name)
         public = [(n, getattr(module, n)) for n in getattr(module, "__all__", ())]
@@ -139,9 +149,11 @@ def write_api_pages():
                 ]
                 lines += ["   :nosignatures:", "", *(f"   {n}" for n in sorted(names)), ""]
         write_if_changed(folder / f"{name}.rst", "\n".join(lines))
-        pages.append(name)
+        pages[name] = inspect.getdoc(module).splitlines()[0]
     index = (folder.parent / "_templates" / "api_index.rst").read_text()
-    write_if_changed(folder / "index.rst", index + "".join(f"   {name}\n" for name in pages))
+    rows = "".join(f"   * - :doc:`{name}`\n     - {line}\n" for name, line in pages.items())
+    tree = "\n.. toctree::\n   :hidden:\n\n" + "".join(f"   {name}\n" for name in pages)
+    write_if_changed(folder / "index.rst", index + rows + tree)
 
 
 def write_if_changed(path, text):

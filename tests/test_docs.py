@@ -34,3 +34,12 @@ def test_commands_exist(page):
         path = Path(module.replace(".", "/")) if module else Path(script)
         if path.parts[0] in ("benchmarks", "docs", "examples", "passive_pruner"):
             assert (ROOT / path).exists() or (ROOT / path).with_suffix(".py").exists(), path
+
+
+def test_the_page_on_choosing_quotes_the_map():
+    measured = (ROOT / "docs/pruning.md").read_text()
+    figures = re.findall(
+        r"[+-]\d+\.\d|÷ \d+|(?<![\d.+-])\d\d\.\d", (ROOT / "docs/choosing.rst").read_text()
+    )
+    assert len(figures) > 10
+    assert [figure for figure in figures if figure not in measured] == []
