@@ -11,6 +11,7 @@ from conftest import small_encoder
 from scipy.stats import ttest_rel
 from sklearn.cluster import KMeans
 from sklearn.datasets import load_iris, load_wine
+from sklearn.decomposition import PCA
 from sklearn.exceptions import FitFailedWarning
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, Ridge
@@ -148,7 +149,7 @@ def scores_of_chance(seed, n=60, k=5):
             (distances[..., :width].sum(axis=2).argmin(axis=1) == y[test]).mean()
             for width in (12, 9, 6, 3)
         )
-        yield FoldScores(n - n // k, n // k, 12, [9, 6, 3], everything, fewer, fewer, [])
+        yield FoldScores(n - n // k, n // k, 12, [9, 6, 3], everything, fewer, fewer, [], {})
 
 
 def test_chance_is_seldom_called_an_effect():
@@ -356,6 +357,23 @@ def test_callbacks_of_the_pipeline_see_every_training(capsys):
     pipe = make_pipeline(StandardScaler(), small_encoder(max_steps=20), GaussianNB())
     compare_pruning(pipe.set_callbacks(callback.ProgressBar()), X, y, cv=3)
     assert capsys.readouterr().out.count("VAEEncoder") >= 3
+
+
+def test_scores_without_the_encoder_are_those_of_the_same_steps():
+    X, y = load_wine(return_X_y=True)
+    cv = StratifiedKFold(3)
+    steps = [StandardScaler(), small_encoder(n_components=6, max_steps=10), GaussianNB()]
+    table = compare_pruning(make_pipeline(*steps), X, y, cv=cv, random_state=0)
+    for name, pipe in {
+        "columns": make_pipeline(StandardScaler(), GaussianNB()),
+        "PCA": make_pipeline(StandardScaler(), PCA(6, random_state=0), GaussianNB()),
+    }.items():
+        expected = cross_val_score(pipe, X, y, cv=cv).mean()
+        assert table.without_encoder[name] == pytest.approx(expected)
+        assert f"{expected:.4g}" in str(table)
+    assert "Without the encoder" not in str(
+        compare_pruning(pipeline(GaussianNB()), posteriors(), CLASSES)
+    )
 
 
 def test_what_is_shown_is_followed_by_notes():

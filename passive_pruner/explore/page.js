@@ -329,7 +329,7 @@ function readout(id, value, all, unit = "") {
 // ---------------------------------------------------------------- sentences, all out of the numbers
 const largest = (key, members) => fixed(most(members.map((j) => V.report[key][j] ?? 0)), 2);
 function correlated(type, members) {
-  return `Largest correlation of a ${type} variable with another: ` +
+  return `Largest correlation of ${type === "active" ? "an" : "a"} ${type} variable with another: ` +
     `${largest("max_correlation_mean", members)} in mean codes, ` +
     `${largest("max_correlation_sampled", members)} in sampled codes.`;
 }

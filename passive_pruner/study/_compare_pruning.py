@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import warnings
 from collections.abc import Callable, Sequence
 from numbers import Number
 from typing import Any, NamedTuple
@@ -9,9 +11,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import clone, is_classifier, is_regressor
+from sklearn.decomposition import PCA
 from sklearn.exceptions import FitFailedWarning
 from sklearn.metrics import check_scoring, get_scorer_names
 from sklearn.model_selection import check_cv
+from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing, indexable
 from sklearn.utils._param_validation import HasMethods, StrOptions, validate_params
 from sklearn.utils.validation import _check_method_params, _num_samples
@@ -113,8 +117,11 @@ def compare_pruning(
         Printed, it is followed by ``table.notes``, a tuple of str with what is to be known of this
         comparison. ``table.fewest`` is the threshold with the fewest variables within one standard
         error of the highest score, by :func:`one_standard_error_rule`; 0, all variables, takes
-        part. What pandas makes of the table, such as a selection of its rows, is an
-        ordinary DataFrame.
+        part. ``table.without_encoder``, a dict, has mean scores over folds of the steps behind
+        the remover, trained on the columns that the encoder reads ("columns") and on as many of
+        their principal components as there are variables ("PCA"): NaN where such columns cannot
+        train these steps. What pandas makes of the table, such as a selection of its rows, is
+        an ordinary DataFrame.
 
     Raises
     ------
@@ -184,6 +191,7 @@ def compare_pruning(
      threshold n_kept score_all score_pruned score_random difference standard_error verdict
            0.1    ...
     Fewest variables within one standard error of the highest score: threshold 0.1, ... of 16.
+    Without the encoder: ... on its columns, ... on as many principal components of them.
     """
     values = _check_thresholds(thresholds)
     parts = find_parts(pipe)
@@ -273,10 +281,37 @@ def _compare_fold(parts, train, test, scorer, thresholds, rng):
         pruned=[score(columns) for columns in kept],
         random=[score(order[: len(columns)]) for columns in kept],
         failures=failures,
+        without_encoder=_score_without_encoder(
+            head, tail, train, test, scorer, params, n_components=len(order)
+        ),
     )
     if failures and np.isnan(list(scores.values())).all():
         raise failures[0]
     return results
+
+
+def _score_without_encoder(head, tail, train, test, scorer, params, n_components):
+    """Score the last steps on what the encoder reads, and on principal components of it."""
+    scores = {"columns": np.nan, "PCA": np.nan}
+    at = next((i for i, (_, step) in enumerate(head.steps) if hasattr(step, "posterior")), None)
+    if at is None or getattr(head[at], "encode", head) is None:
+        return scores  # None: the rows are posteriors already
+    read, read_test = train.X, test.X
+    for _, step in head.steps[:at]:
+        if step not in (None, "passthrough"):
+            read, read_test = step.transform(read), step.transform(read_test)
+    if np.ndim(read) != 2:
+        return scores
+    components = PCA(min(n_components, *read.shape), random_state=0)
+    for name, before in (("columns", "passthrough"), ("PCA", components)):
+        # An encoder may read what other models do not, such as missing cells and categories.
+        with contextlib.suppress(Exception), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model = Pipeline([("read", before), *clone(tail).steps])
+            scores[name] = float(
+                scorer(model.fit(read, train.y, **params), read_test, test.y, **test.params)
+            )
+    return scores
 
 
 def _kept(remover, codes):

@@ -27,6 +27,7 @@ class FoldScores(NamedTuple):
     pruned: list[float]
     random: list[float]
     failures: list[Exception]
+    without_encoder: dict[str, float]
 
 
 class Comparison(pd.DataFrame):
@@ -38,11 +39,14 @@ class Comparison(pd.DataFrame):
         What is to be known of the comparison.
     fewest : float
         Threshold with the fewest variables within one standard error of the highest score.
+    without_encoder : dict of str to float
+        Scores on the columns that the encoder reads, and on their principal components.
     """
 
-    _metadata: ClassVar[list[str]] = ["notes", "fewest"]
+    _metadata: ClassVar[list[str]] = ["notes", "fewest", "without_encoder"]
     notes: tuple[str, ...]
     fewest: float
+    without_encoder: dict[str, float]
 
     def __repr__(self):
         table = self.to_string(index=False, float_format="{:.4g}".format)
@@ -87,6 +91,18 @@ def compare_folds(folds: list[FoldScores], thresholds: np.ndarray, note: str | N
             "Fewest variables within one standard error of the highest score: threshold "
             f"{values[chosen]:g}, {counts[chosen]:.3g} of {n_components:.3g}."
         )
+    table.without_encoder = {
+        name: float(np.mean([fold.without_encoder[name] for fold in folds]))
+        for name in folds[0].without_encoder
+    }
+    where = {"columns": "on its columns", "PCA": "on as many principal components of them"}
+    known = [
+        f"{score:.4g} {where[name]}"
+        for name, score in table.without_encoder.items()
+        if np.isfinite(score)
+    ]
+    if known:
+        notes.append(f"Without the encoder: {', '.join(known)}.")
     for threshold, empty in zip(thresholds, (n_kept == 0).sum(axis=0), strict=True):
         if empty:
             notes.append(
