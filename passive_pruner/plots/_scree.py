@@ -194,7 +194,8 @@ class ScreeDisplay:
         else:
             ax.set_xticks([])
             self.labels_ = []
-        ax.set(xlabel="latent variable", ylabel="share of the decoded\nvariance, and its sum")
+        variables = "latent variable" if n <= _MAX_NAMES else f"{n} latent variables"
+        ax.set(xlabel=variables, ylabel="share of the decoded\nvariance, and its sum")
         ax.set_xlim(-0.7, n - 0.3)
         ax.set_ylim(bottom=0)
         self.legend_ = type_legend(

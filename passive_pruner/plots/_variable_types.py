@@ -330,7 +330,8 @@ class VariableTypesDisplay:
             self.labels_ = []
         label = f"{shown.title} ({shown.unit})" if shown.unit else shown.title
         symbol = shown.statistics[shown.statistic]
-        ax.set(xlabel="latent variable", ylabel=label if symbol in label else f"{label}, {symbol}")
+        variables = "latent variable" if n <= _MAX_NAMES else f"{n} latent variables"
+        ax.set(xlabel=variables, ylabel=label if symbol in label else f"{label}, {symbol}")
         ax.set_xlim(-0.7, n - 0.3)
         side = {"loc": "lower right", "bbox_to_anchor": (1, 1), "borderaxespad": 0, "ncols": 3}
         self.legend_ = type_legend(ax, types, marker="s", frameon=False, fontsize="small", **side)
