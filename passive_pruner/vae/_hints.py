@@ -65,8 +65,8 @@ def refuse_other_than_components(estimator) -> None:
         meant = _meant(name, value)
         raise InvalidParameterError(
             f"The {name!r} parameter of {type(estimator).__name__} must be None{by_name} or a "
-            f"component of passive_pruner.vae ({', '.join(c.__name__ for c in classes)}, or your own "
-            f"{base.__name__}). Got {value!r} instead."
+            f"component of passive_pruner.vae ({', '.join(c.__name__ for c in classes)}, or your "
+            f"own {base.__name__}). Got {value!r} instead."
             + (f" Did you mean {meant}?" if meant else "")
         )
 
