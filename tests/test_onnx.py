@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import skl2onnx
 import torch
-from conftest import small_encoder
+from conftest import save_torchscript, small_encoder
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_digits
@@ -344,9 +344,7 @@ def test_pretrained_encoders_that_have_no_graph(their_file, cancer):
     encoder = PretrainedEncoder(lambda x: (x, x - 9)).fit(X)
     with pytest.raises(ValueError, match="Cannot convert encode=<function"):
         session(encoder, X)
-    script = their_file.with_suffix(".pt")
-    with pytest.warns(DeprecationWarning, match=r"torch\.jit"):
-        torch.jit.trace(nn.Linear(30, 6), torch.zeros(2, 30)).save(script)
+    script = save_torchscript(nn.Linear(30, 6), their_file.with_suffix(".pt"))
     with pytest.raises(ValueError, match="Cannot convert the TorchScript file"):
         session(PretrainedEncoder(script).fit(X), X)
     encoder = PretrainedEncoder(their_file, second_output="variance").fit(X)
