@@ -295,6 +295,23 @@ class Theirs(nn.Module):
         return {"mu": mean, "logvar": log_variance - 1, "input": x}
 
 
+@pytest.mark.parametrize(
+    "mode",
+    [
+        lambda: torch.autocast("cpu", dtype=torch.bfloat16),
+        lambda: torch.device("meta"),
+        torch.inference_mode,
+    ],
+    ids=["autocast", "default device", "inference mode"],
+)
+def test_modes_of_torch_are_not_written_into_the_graph(mode, cancer):
+    X = cancer[0]
+    encoder = PretrainedEncoder(nn.Linear(30, 6)).fit(X)
+    with mode():
+        (codes,) = session(encoder, X).run(None, {"X": X})
+    assert_allclose(codes, encoder.transform(X), atol=1e-5)
+
+
 def test_a_pretrained_torch_module(cancer):
     X, y = cancer[0].reshape(-1, 1, 5, 6), cancer[1]
     module = Theirs()
