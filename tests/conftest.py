@@ -79,7 +79,7 @@ def small_encoder(**params):
 def save_torchscript(module, path):
     """Write a TorchScript file, of which newer versions of torch warn, and return its path."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.filterwarnings("ignore", r"`torch\.jit")
         torch.jit.script(module).save(path)
     return path
 

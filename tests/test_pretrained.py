@@ -530,6 +530,7 @@ def conv():
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch.jit and its ONNX exporter
+@pytest.mark.filterwarnings("ignore:.torch.jit:FutureWarning")
 @pytest.mark.parametrize("form", ["trace", "script", "script file", "onnx"])
 def test_exports_of_a_convolutional_encoder_have_its_posterior(form, conv, tmp_path):
     module, images, (mean, variance) = conv
