@@ -363,7 +363,8 @@ def _load_torch(path):
 
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "`torch.jit", DeprecationWarning)
+            for kind in (DeprecationWarning, FutureWarning):  # the second from torch 2.15 on
+                warnings.filterwarnings("ignore", "`torch.jit", kind)
             return torch.jit.load(path, map_location="cpu")
     except RuntimeError as error:
         first_line = str(error).partition("\n")[0]

@@ -1,6 +1,7 @@
 """Fitted models that many tests look at: fitted once, never changed."""
 
 import multiprocessing
+import warnings
 
 import pandas as pd
 import pytest
@@ -73,6 +74,14 @@ def small_encoder(**params):
         "random_state": 0,
     }
     return VAEEncoder(**{**defaults, **params})
+
+
+def save_torchscript(module, path):
+    """Write a TorchScript file, of which newer versions of torch warn, and return its path."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"`torch\.jit")
+        torch.jit.script(module).save(path)
+    return path
 
 
 @pytest.fixture(scope="session")

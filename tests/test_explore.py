@@ -551,7 +551,12 @@ def test_the_page_takes_hundreds_of_variables_and_a_dark_screen(browser):
 
 
 def test_the_page_fits_a_phone(browser):
+    from selenium.webdriver.support.ui import WebDriverWait
+
     device = {"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": True}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", device)
-    assert browser.execute_script("return document.documentElement.scrollWidth") == 390
+    # The charts take their new width when the browser comes to it.
+    WebDriverWait(browser, 60).until(
+        lambda page: page.execute_script("return document.documentElement.scrollWidth") == 390
+    )
     assert browser.execute_script("return controls.offsetHeight / innerHeight") < 1 / 3

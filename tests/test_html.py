@@ -59,7 +59,7 @@ def test_fitted_encoder_shows_attributes_and_the_components_in_use(fitted_encode
 def test_fitted_remover_shows_its_attributes(fitted_encoder, cancer):
     remover = PassiveVariableRemover(criterion="variance")
     html = remover.fit(fitted_encoder.transform(cancer[0]))._repr_html_()
-    assert rows(html) >= {"threshold", "variable_types_", "report_", "moments_"}
+    assert rows(html) >= {"threshold", "alpha", "alpha_", "variable_types_", "report_", "moments_"}
 
 
 @pytest.mark.parametrize("params", [{}, {"alpha": 0.05}])

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import skl2onnx
 import torch
-from conftest import small_encoder
+from conftest import save_torchscript, small_encoder
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_digits
@@ -295,6 +295,23 @@ class Theirs(nn.Module):
         return {"mu": mean, "logvar": log_variance - 1, "input": x}
 
 
+@pytest.mark.parametrize(
+    "mode",
+    [
+        lambda: torch.autocast("cpu", dtype=torch.bfloat16),
+        lambda: torch.device("meta"),
+        torch.inference_mode,
+    ],
+    ids=["autocast", "default device", "inference mode"],
+)
+def test_modes_of_torch_are_not_written_into_the_graph(mode, cancer):
+    X = cancer[0]
+    encoder = PretrainedEncoder(nn.Linear(30, 6)).fit(X)
+    with mode():
+        (codes,) = session(encoder, X).run(None, {"X": X})
+    assert_allclose(codes, encoder.transform(X), atol=1e-5)
+
+
 def test_a_pretrained_torch_module(cancer):
     X, y = cancer[0].reshape(-1, 1, 5, 6), cancer[1]
     module = Theirs()
@@ -344,9 +361,7 @@ def test_pretrained_encoders_that_have_no_graph(their_file, cancer):
     encoder = PretrainedEncoder(lambda x: (x, x - 9)).fit(X)
     with pytest.raises(ValueError, match="Cannot convert encode=<function"):
         session(encoder, X)
-    script = their_file.with_suffix(".pt")
-    with pytest.warns(DeprecationWarning, match=r"torch\.jit"):
-        torch.jit.trace(nn.Linear(30, 6), torch.zeros(2, 30)).save(script)
+    script = save_torchscript(nn.Linear(30, 6), their_file.with_suffix(".pt"))
     with pytest.raises(ValueError, match="Cannot convert the TorchScript file"):
         session(PretrainedEncoder(script).fit(X), X)
     encoder = PretrainedEncoder(their_file, second_output="variance").fit(X)

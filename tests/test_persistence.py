@@ -17,7 +17,7 @@ import safetensors
 import safetensors.torch
 import skops.io
 import torch
-from conftest import small_encoder
+from conftest import save_torchscript, small_encoder
 from numpy.testing import assert_array_equal
 from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_digits
@@ -407,9 +407,7 @@ def test_files_have_the_mode_of_the_umask_and_links_stay(without_name, tmp_path,
 @pytest.mark.parametrize("nested", [False, True])
 def test_the_command_of_the_explorer_runs_no_model_file(nested, digits, tmp_path):
     """A TorchScript file beside a skops file is a program of whoever made both."""
-    path = tmp_path / "encoder.pt"
-    with pytest.warns(DeprecationWarning, match=r"torch\.jit"):
-        torch.jit.script(nn.Linear(64, 8)).save(path)
+    path = save_torchscript(nn.Linear(64, 8), tmp_path / "encoder.pt")
     model = make_pipeline(PretrainedEncoder(str(path)), PassiveVariableRemover(threshold=0))
     if nested:
         model = ColumnTransformer([("all", model, list(range(64)))])

@@ -15,6 +15,7 @@ import onnx
 import pandas as pd
 import pytest
 import torch
+from conftest import save_torchscript
 from onnx import TensorProto, helper
 from scipy.sparse import csr_array
 from sklearn.base import clone
@@ -93,12 +94,6 @@ def save_halves(path, *, batch="n", dtype=TensorProto.FLOAT):
     return path
 
 
-def save_script(path):
-    with pytest.warns(DeprecationWarning, match=r"torch\.jit"):
-        torch.jit.trace(nn.Identity(), torch.zeros(2, 8)).save(path)
-    return path
-
-
 @pytest.mark.parametrize(
     ("encode", "params"),
     [
@@ -116,7 +111,7 @@ def save_script(path):
         (partial(save_halves, "halves.onnx"), {"outputs": ("mean", "log_variance")}),
         (partial(save_halves, "64.onnx", batch=64), {"outputs": (1, 2), "batch_size": 100}),
         (partial(save_halves, "f8.onnx", dtype=TensorProto.DOUBLE), {"outputs": [1, 2]}),
-        (partial(save_script, "identity.pt"), {}),
+        (partial(save_torchscript, nn.Identity(), "identity.pt"), {}),
     ],
 )
 def test_every_kind_of_encoder_gives_its_posterior(encode, params, table, tmp_path, monkeypatch):
@@ -247,9 +242,7 @@ def save_scaled(path, factor):
     if path.suffix == ".pt":
         linear = nn.Linear(8, 8, bias=False)
         nn.init.constant_(linear.weight, factor)
-        with pytest.warns(DeprecationWarning, match=r"torch\.jit"):
-            torch.jit.script(linear).save(path)
-        return path
+        return save_torchscript(linear, path)
     weight = onnx.numpy_helper.from_array(np.full((8, 8), factor, np.float32), "weight")
     values = [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["n", 8]) for n in "xy"]
     node = helper.make_node("MatMul", ["x", "weight"], ["y"])
@@ -461,7 +454,7 @@ def test_paths_survive_clone_pickle_and_another_file(suffix, table, tmp_path):
     X, _ = table
     path = tmp_path / f"encoder{suffix}"
     outputs = (1, 2) if suffix == ".onnx" else None
-    (save_halves if suffix == ".onnx" else save_script)(path)
+    save_halves(path) if suffix == ".onnx" else save_torchscript(nn.Identity(), path)
     encoder = PretrainedEncoder(path, outputs=outputs).fit(X)
     codes = encoder.transform(X)
     state = pickle.dumps(encoder)
@@ -537,6 +530,7 @@ def conv():
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch.jit and its ONNX exporter
+@pytest.mark.filterwarnings("ignore:.torch.jit:FutureWarning")
 @pytest.mark.parametrize("form", ["trace", "script", "script file", "onnx"])
 def test_exports_of_a_convolutional_encoder_have_its_posterior(form, conv, tmp_path):
     module, images, (mean, variance) = conv

@@ -184,7 +184,7 @@ def _numbers(estimator, name, cells):
 
     cells = np.fromiter(cells, dtype=object, count=len(cells))
     # What numpy would turn into a number, silently or with no more than a warning.
-    others = (np.complexfloating, np.datetime64, np.timedelta64)
+    others = (np.complexfloating, np.datetime64, np.ndarray, np.timedelta64)
     values = np.full(len(cells), np.nan)
     if not any(issubclass(kind, others) for kind in set(map(type, cells))):
         try:

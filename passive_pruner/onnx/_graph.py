@@ -78,6 +78,8 @@ def torch_graph(module, x, opset):
     """
     import torch
 
+    from passive_pruner.vae._random import plain_torch
+
     if opset < _TORCH_OPSET:
         raise ValueError(
             f"torch.onnx.export writes the operator set {_TORCH_OPSET} or later, but target_opset "
@@ -87,7 +89,8 @@ def torch_graph(module, x, opset):
     level = logger.level
     logger.setLevel(logging.ERROR)  # it reports that torchvision is not installed
     try:
-        with warnings.catch_warnings():
+        # Autocast and a default device would be written into the graph.
+        with plain_torch(grad=True), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's exporter warns about its own insides
             program = torch.onnx.export(
                 module,

@@ -54,8 +54,13 @@ def _from_file(graph, encoder, x):
 def _from_torch(graph, encoder, x):
     import torch
 
-    # A copy, because the encoder may be in use while its module is traced.
-    encode = copy.deepcopy(encoder.encode_)
+    from passive_pruner.vae._random import plain_torch
+
+    # A copy, because the encoder may be in use while its module is traced; and one of ordinary
+    # tensors, which the exporter needs, if the caller is in inference mode.
+    with plain_torch(grad=True):
+        encode = copy.deepcopy(encoder.encode_)
+        rows = torch.zeros(2, *encoder.feature_shape_, dtype=torch.float32, device="cpu")
     module = module_of(encode)
     if module is None or isinstance(module, torch.jit.ScriptModule):
         raise ValueError(
@@ -73,7 +78,6 @@ def _from_torch(graph, encoder, x):
 
     tensors = [*module.parameters(), *module.buffers()]
     dtype = next((t.dtype for t in tensors if t.is_floating_point()), torch.float32)
-    rows = torch.zeros(2, *encoder.feature_shape_)
     posterior = PosteriorModule()
     posterior.training = False  # as all that is in it
     return graph.embed(torch_graph(posterior, rows, graph.opset), [x])

@@ -138,7 +138,9 @@ def plain_torch(*, grad: bool) -> Iterator[None]:
         Whether gradients are recorded; if not, what is computed are inference tensors.
     """
     casting = [kind for kind in ("cpu", "cuda", "mps") if torch.is_autocast_enabled(kind)]
-    if not grad and not casting and torch.get_default_device().type == "cpu":
+    # torch.get_default_device of torch 2.6 and 2.7 does not know of `with torch.device(...)`.
+    default = torch.empty(0).device.type
+    if not grad and not casting and default == "cpu":
         # the usual case, in which one row takes no time for the rest
         with one_thread(), torch.inference_mode():
             yield
@@ -149,6 +151,6 @@ def plain_torch(*, grad: bool) -> Iterator[None]:
             stack.enter_context(torch.enable_grad())
         for kind in casting:
             stack.enter_context(torch.autocast(kind, enabled=False))
-        if torch.get_default_device().type != "cpu":
+        if default != "cpu":
             stack.enter_context(torch.device("cpu"))
         yield
