@@ -233,3 +233,20 @@ with fit_task(without_callbacks(Estimator()), None, None, n_epochs=3) as task:
     assert task.end_epoch(dict) is False
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("name", ["encoder", "remover"])
+def test_callbacks_are_told_the_weights_of_rows(codes, name):
+    class KeepsMetadata(Recorder):
+        metadata = "none"
+
+        def on_fit_task_begin(self, estimator, context, *, metadata):
+            self.metadata = metadata
+
+    recorder = KeepsMetadata()
+    X, weights = codes[:, :2], np.ones(len(codes))
+    estimator = clone(ESTIMATORS[name]).set_callbacks(recorder)
+    estimator.fit(X, sample_weight=weights)
+    assert recorder.metadata == {"sample_weight": weights}
+    estimator.fit(X)
+    assert recorder.metadata is None
