@@ -24,7 +24,7 @@ def is_by_column(likelihood) -> bool:
     )
 
 
-def learned_columns(encoder, X) -> Columns | None:
+def learned_columns(encoder, X, sample_weight=None) -> Columns | None:
     """Look at the columns of training data.
 
     Parameters
@@ -33,6 +33,8 @@ def learned_columns(encoder, X) -> Columns | None:
         Its parameters say how.
     X : array-like or DataFrame of shape (n_samples, n_features)
         Training data.
+    sample_weight : ndarray of shape (n_samples,), optional
+        Weights of the rows, all above 0.
 
     Returns
     -------
@@ -66,6 +68,7 @@ def learned_columns(encoder, X) -> Columns | None:
         categorical=None if by_type else _listed(listed if is_listed else [], names_of(X)),
         chosen={j: _name_of(one) for j, one in _chosen(likelihood, names_of(X)).items()},
         allow_missing=encoder.allow_missing,
+        sample_weight=sample_weight,
     )
 
 

@@ -1,6 +1,5 @@
 """VAEEncoder: a variational autoencoder as a scikit-learn transformer."""
 
-from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar, Literal, Self
 
@@ -8,22 +7,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from passive_pruner._by_column import learned_columns
 from passive_pruner._common._callbacks import fit_task
-from passive_pruner._common._dask import accepts_dask, first_and_others, is_dask, values_of
+from passive_pruner._common._dask import accepts_dask, is_dask, values_of
 from passive_pruner._common._rows import BlockedRows
+from passive_pruner._common._sample_weight import checked_weights
 from passive_pruner._common._typing import Float64Array, MatrixLike, RandomState, checks_parameters
 from passive_pruner._common._validation import all_or_nothing
-from passive_pruner._common._warnings import warn_user
-from passive_pruner._trained import TrainedVAE
-from passive_pruner.exceptions import FirstBatchWarning
+from passive_pruner._trained import MAX_EVALUATION_ROWS, TrainedVAE
 from passive_pruner.vae import Architecture, Likelihood, Objective
 from passive_pruner.vae._likelihoods import LIKELIHOODS
-
-# Held-out rows are read after every epoch; more of them would cost time and tell little more.
-MAX_EVALUATION_ROWS = 1024
-# Fewer rows give start values that are off by a quarter of a standard deviation and more.
-MIN_FIRST_ROWS = 10
 
 
 @accepts_dask
@@ -254,6 +246,15 @@ class VAEEncoder(TrainedVAE):
     the same weights; a step then reads `batch_size` rows in each process. Everything else works
     on its own in each process.
 
+    A `sample_weight` says how much a row counts. What fit estimates from rows (standardisation, the
+    start, noise, what variables explain) is weighted, with the effective number of rows
+    (sum w)^2 / sum w^2 in the place of their number. In training each pass draws rows in proportion
+    to their weights (systematic sampling), so that gradients are those of the weighted objective in
+    expectation, for every objective. A fit with integer weights therefore has the optimum of one on
+    repeated rows, but not its numbers: that one takes other random numbers, takes copies for
+    independent rows, and can hold out a row of which it trains on a copy. Weights that are all
+    alike, or 0, give the fit on the rows that count, to the last bit.
+
     References
     ----------
     Kingma and Welling (2014), "Auto-Encoding Variational Bayes", arXiv 1312.6114.
@@ -373,7 +374,7 @@ class VAEEncoder(TrainedVAE):
         self.verbose = verbose
 
     @checks_parameters
-    def fit(self, X: MatrixLike, y: object = None) -> Self:
+    def fit(self, X: MatrixLike, y: object = None, sample_weight: ArrayLike | None = None) -> Self:
         """Train the autoencoder.
 
         Parameters
@@ -385,6 +386,10 @@ class VAEEncoder(TrainedVAE):
             ``n_components="auto"`` is settled come from it alone.
         y : None
             Ignored.
+        sample_weight : array-like of shape (n_samples,), default=None
+            How much every row counts, in any unit; 0 as if it were not there. Of a dask collection
+            a dask array or Series with the same blocks, which is read twice. Rows are read in
+            proportion to their weights; what is estimated before training is weighted. See Notes.
 
         Returns
         -------
@@ -395,20 +400,26 @@ class VAEEncoder(TrainedVAE):
         ------
         ValueError
             If `X` is not finite, numeric or of categories, and two-dimensional, if the likelihood
-            gives some of its values no density, or if training diverges in its first epoch.
+            gives some of its values no density, or if training diverges in its first epoch. If a
+            weight is negative, all are 0, or the likelihood takes none.
         """
         continued = self.warm_start and hasattr(self, "weights_")
-        first, others = first_and_others(X) if is_dask(X) else (X, [])
-        columns = self.columns_ if continued else learned_columns(self, first)
+        first, weights, others, others_weight = self._first_and_others(X, sample_weight)
+        columns = self._columns_of(first, weights, continued=continued)
         # How often a network is made wider, and how long it is trained then, is not known before.
         n_epochs = (
             None
             if self.n_components == "auto"
             else -(-self.max_steps // self._epoch_steps(columns))
         )
-        with fit_task(self, X, y, n_epochs=n_epochs) as task, all_or_nothing(self):
+        with (
+            fit_task(self, X, y, sample_weight, n_epochs=n_epochs) as task,
+            all_or_nothing(self),
+        ):
             seed = self._settle(columns, continued=continued)
-            table = self._table(first, reset=not continued, ensure_min_samples=2)
+            table = self._table(first, weights, reset=not continued, ensure_min_samples=2)
+            if weights is not None and not others and np.ptp(table.weights) == 0:
+                table = table.reweighted(None)  # all rows that count, count alike
             rng = np.random.default_rng(seed)
             rows = np.arange(len(table))
             n_held_out = 0
@@ -420,7 +431,7 @@ class VAEEncoder(TrainedVAE):
             rows = shuffled[n_held_out:]
             is_wide = not continued and self._start_width(table, rows, eval_rows, seed)
             if others:
-                table = BlockedRows(table, [partial(self._read_block, block) for block in others])
+                table = BlockedRows(table, others, others_weight)
             self._train(
                 table, rows, eval_rows, seed, continued=continued, task=task, is_wide=is_wide
             )
@@ -429,7 +440,9 @@ class VAEEncoder(TrainedVAE):
         return self
 
     @checks_parameters
-    def partial_fit(self, X: MatrixLike, y: object = None) -> Self:
+    def partial_fit(
+        self, X: MatrixLike, y: object = None, sample_weight: ArrayLike | None = None
+    ) -> Self:
         """Continue training with one pass over `X`.
 
         There is no early stopping. The first call decides the location and scale of the columns
@@ -442,6 +455,9 @@ class VAEEncoder(TrainedVAE):
             Numeric data. The blocks of a dask collection are read one after the other.
         y : None
             Ignored.
+        sample_weight : array-like of shape (n_samples,), default=None
+            How many times every row is read on average, so that weights of all calls have one
+            unit: rows without weights have weight 1.
 
         Returns
         -------
@@ -449,31 +465,31 @@ class VAEEncoder(TrainedVAE):
         """
         if is_dask(X):
             with all_or_nothing(self):
-                for block in values_of(X):
-                    self.partial_fit(block)
+                for block in values_of(X, sample_weight):
+                    if sample_weight is None:
+                        self.partial_fit(block)
+                    else:
+                        self.partial_fit(block[0], sample_weight=block[1])
             return self
-        with fit_task(self, X, y, n_epochs=None) as task, all_or_nothing(self):
+        weights = None
+        if sample_weight is not None:
+            self._refuse_processes()
+            weights = checked_weights(sample_weight, X)
+        with fit_task(self, X, y, sample_weight, n_epochs=None) as task, all_or_nothing(self):
             continued = hasattr(self, "weights_")
             if not continued and self.n_components == "auto":
                 raise ValueError(
                     "n_components='auto' is found by training on all rows, which partial_fit does "
                     "not see. Give a number, or call fit on a sample first."
                 )
-            columns = self.columns_ if continued else learned_columns(self, X)
+            columns = self._columns_of(X, weights, continued=continued)
             seed = self._settle(columns, continued=continued, one_pass=True)
-            table = self._table(X, reset=not continued)
+            table = self._table(X, weights, reset=not continued)
+            if weights is not None and (table.weights == 1).all():
+                table = table.reweighted(None)
             if not continued:
                 self.n_components_ = int(self.n_components)
-                sample = table.draw(MAX_EVALUATION_ROWS, np.random.default_rng(seed))[:]
-                if len(table) < MIN_FIRST_ROWS or (sample == sample[0]).all():
-                    what = "equal rows" if len(table) >= MIN_FIRST_ROWS else "rows"
-                    warn_user(
-                        f"The first call of partial_fit has {len(table)} {what}, from which "
-                        "location and scale of every column are taken for good. Begin with at "
-                        f"least {MIN_FIRST_ROWS} rows, better some hundred, that are drawn from "
-                        "all data.",
-                        FirstBatchWarning,
-                    )
+                self._warn_of_first_rows(table, seed)
             rows = np.random.default_rng(seed).permutation(len(table))
             eval_rows = rows[:MAX_EVALUATION_ROWS]
             self._train(table, rows, eval_rows, seed, continued=continued, task=task, one_pass=True)

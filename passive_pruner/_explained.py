@@ -32,7 +32,7 @@ class ExplainedVariance:
         rows = table.draw(n_rows, np.random.default_rng(seed))
         with self._running():
             chunks = (torch.from_numpy(x).to(device) for _, x in rows.chunks(DECODED_ROWS))
-            found = explain(network, chunks)
+            found = explain(network, chunks, rows.weights)
             means = np.array([*found.change, *found.square, found.total], dtype=np.float32)
             means = mean_over_processes(torch.from_numpy(means).to(device)).numpy(force=True)
         change, square = means[:-1].astype(np.float64).reshape(2, -1)

@@ -15,6 +15,7 @@ from passive_pruner._common._base import BaseEncoder
 from passive_pruner._common._documentation import ComponentsInHTML
 from passive_pruner._common._draws import row_keys
 from passive_pruner._common._rows import CHUNK_ROWS, Rows, are_finite, byte_divisor, flat_images
+from passive_pruner._common._sample_weight import rows_that_count
 from passive_pruner._common._state import pack_fitted, unpack_fitted, weights_checksum
 from passive_pruner._common._typing import MatrixLike
 from passive_pruner._common._validation import as_table, plain_array, validate_numeric
@@ -101,10 +102,14 @@ class FittedVAE(ComponentsInHTML, Decoding, ExplainedVariance, Scored, BaseEncod
             self._live = live = (arrays, self.device, network)
         return live[2]
 
-    def _read(self, X, *, reset, **kwargs):
-        """Validate `X`, images included, and wrap it; numbers without a copy."""
+    def _read(self, X, sample_weight=None, *, reset, **kwargs):
+        """Validate `X`, images included, and wrap it; numbers without a copy.
+
+        Rows of weight 0 are left out; of a table without categories they are validated too.
+        """
         if self.columns_ is not None:
-            return self._read_cells(X, reset=reset, **kwargs)
+            X, weights = rows_that_count(X, sample_weight)
+            return self._read_cells(X, weights, reset=reset, **kwargs)
         image_shape = getattr(self.architecture_, "image_shape", None)
         if image_shape is not None:
             X = flat_images(X, image_shape)
@@ -121,6 +126,9 @@ class FittedVAE(ComponentsInHTML, Decoding, ExplainedVariance, Scored, BaseEncod
             ensure_all_finite="allow-nan" if self.allow_missing_ else True,
             **kwargs,
         )
+        X, weights = rows_that_count(X, sample_weight)
+        if weights is not None:
+            self._check_number(X, "; rows of weight 0 do not count", **kwargs)
         is_bytes = X.dtype == np.uint8
         if reset:
             self.is_bytes_ = is_bytes
@@ -129,24 +137,27 @@ class FittedVAE(ComponentsInHTML, Decoding, ExplainedVariance, Scored, BaseEncod
         else:
             self._check_units(X, is_bytes)
         origin = self.origin_ if self.origin_.any() else None
-        return Rows(X, self.byte_divisor_ if is_bytes else 1.0, origin)
+        return Rows(X, self.byte_divisor_ if is_bytes else 1.0, origin, weights=weights)
 
-    def _read_cells(self, X, *, reset, ensure_min_samples=1):
+    def _check_number(self, X, which="", *, ensure_min_samples=1):
+        if X.shape[0] < ensure_min_samples:
+            raise ValueError(
+                f"Found array with {X.shape[0]} sample(s) while a minimum of {ensure_min_samples} "
+                f"is required by {type(self).__name__}{which}."
+            )
+
+    def _read_cells(self, X, weights, *, reset, **kwargs):
         """Read a table of categories and numbers."""
         first = next((c.name for c in self.columns_.columns if c.categories is not None), 0)
         X = as_table(self, X, f"it was fitted on a table with column {first!r}")
         validate_data(self, X, reset=reset, skip_check_array=True)
-        if X.shape[0] < ensure_min_samples:
-            raise ValueError(
-                f"Found array with {X.shape[0]} sample(s) while a minimum of {ensure_min_samples} "
-                f"is required by {type(self).__name__}."
-            )
+        self._check_number(X, **kwargs)
         cells = self.columns_.read(self, X)
         if reset:
             self.is_bytes_, self.byte_divisor_ = False, 1.0
             self.origin_ = np.zeros(self.n_features_in_)
         origin = self.origin_ if self.origin_.any() else None
-        return Rows(cells, origin=origin, columns=self.columns_)
+        return Rows(cells, origin=origin, columns=self.columns_, weights=weights)
 
     def _check_units(self, X, is_bytes):
         """Refuse images in other units than those that the encoder was fitted on."""
@@ -201,8 +212,8 @@ class FittedVAE(ComponentsInHTML, Decoding, ExplainedVariance, Scored, BaseEncod
 
         self._for_chunks(X, network, encode)
 
-    def _raise_not_finite(self, rows, start):
-        """Name the cell that has no finite code."""
+    def _raise_not_finite(self, rows, start, numbers=None):
+        """Name the cell that has no finite code; `numbers` are those of the rows that were read."""
         i, j = np.unravel_index(np.nanargmax(np.abs(rows)), rows.shape)
         (column,) = self._column_names([j])
         value = f"is {rows[i, j]:.6g}, too far from the training data"
@@ -210,8 +221,9 @@ class FittedVAE(ComponentsInHTML, Decoding, ExplainedVariance, Scored, BaseEncod
             value = "is beyond the range of float32"
         elif abs(rows[i, j]) > LARGEST_VALUE:
             value = f"is {rows[i, j]:.6g}, at the end of the range of float32"
+        row = start + i if numbers is None else numbers[start + i]
         raise ValueError(
-            f"Row {start + i} of X has no finite code: its value in column {column!r} {value}. "
+            f"Row {row} of X has no finite code: its value in column {column!r} {value}. "
             "Where such numbers stand for missing cells, make them NaN and set "
             "allow_missing=True; otherwise clip them or drop the row."
         )

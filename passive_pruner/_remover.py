@@ -5,7 +5,7 @@ from numbers import Real
 from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.feature_selection import SelectorMixin
 from sklearn.utils import check_array
@@ -167,6 +167,14 @@ class PassiveVariableRemover(
     trained encoders can have, are missed in few rows, least by "variance".
     Nothing is shown below 8 rows, and little where `threshold` times their number is below 5.
 
+    A `sample_weight` says how much a row counts: types are those of a table that has each row as
+    often as its weight says. For `alpha`, "decided" and warnings, rows are as many as their
+    effective number (sum w)^2 / sum w^2, and errors those of weighted means, see
+    :func:`passive_pruner.regime.standard_errors`: weights of 2 do not make a result surer. Rows
+    that stand for several independent ones each have to be repeated. The worst case of `alpha` has
+    active rows of typical weight: rare ones that weigh far more than the rest can be missed more
+    often than it says.
+
     Pruning does not always help. A passive mean is small, not empty, and a model that rescales
     its inputs can still read it [3]_: compare with ``threshold=0``.
 
@@ -231,7 +239,7 @@ class PassiveVariableRemover(
         self.alpha = alpha
 
     @checks_parameters
-    def fit(self, X: MatrixLike, y: object = None) -> Self:
+    def fit(self, X: MatrixLike, y: object = None, sample_weight: ArrayLike | None = None) -> Self:
         """Learn the types of the latent variables.
 
         Parameters
@@ -242,6 +250,9 @@ class PassiveVariableRemover(
             "entropy" needs data in memory.
         y : None
             Ignored.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows; of a dask collection a dask array or Series with the same blocks.
+            "entropy" takes none.
 
         Returns
         -------
@@ -252,16 +263,19 @@ class PassiveVariableRemover(
         ------
         ValueError
             If X is invalid, contradicts the criterion, is in units that it does not read, does not
-            tell the standard errors that `alpha` needs, or has no variable left to keep.
+            tell the standard errors that `alpha` needs, or has no variable left to keep; if a
+            weight is negative, or all are 0.
         """
-        with fit_task(self, X, y), all_or_nothing(self):
+        with fit_task(self, X, y, sample_weight), all_or_nothing(self):
             vars(self).pop("moments_", None)
-            self._learn(X)
+            self._learn(X, sample_weight)
             self._get_support_mask()
         return self
 
     @checks_parameters
-    def partial_fit(self, X: MatrixLike, y: object = None) -> Self:
+    def partial_fit(
+        self, X: MatrixLike, y: object = None, sample_weight: ArrayLike | None = None
+    ) -> Self:
         """Learn the types from all batches so far, as if they had come at once.
 
         A `threshold`, `drop` or `alpha` that was changed in between holds for all batches, and so
@@ -273,6 +287,8 @@ class PassiveVariableRemover(
             A batch of what :meth:`fit` takes.
         y : None
             Ignored.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows, in one unit for all batches: rows without weights have weight 1.
 
         Returns
         -------
@@ -286,11 +302,11 @@ class PassiveVariableRemover(
             If X is invalid, contradicts the criterion, or differs in its columns from the
             batches before, or if the criterion was changed to one that reads others.
         """
-        with fit_task(self, X, y), all_or_nothing(self):
-            self._learn(X)
+        with fit_task(self, X, y, sample_weight), all_or_nothing(self):
+            self._learn(X, sample_weight)
         return self
 
-    def _learn(self, X):
+    def _learn(self, X, sample_weight):
         """Update moments and types with a batch."""
         if set(map(str, self.drop)) not in ({PASSIVE}, {PASSIVE, MIXED}):
             raise ValueError(
@@ -306,12 +322,12 @@ class PassiveVariableRemover(
                 f"with fit, or set criterion={self.criterion_!r}."
             )
         if is_dask(X):
-            batch = moments_of(self, X, reset=first)
+            batch = moments_of(self, X, sample_weight, reset=first)
         else:
             X = validate_numeric(self, X, dtype=[np.float64, np.float32], reset=first)
-            batch = self._moments_of_batch(X)
+            batch = self._moments_of_batch(X, sample_weight)
         # Earlier rows have shown the units: later ones that are far from them have drifted.
-        known = not first and self.moments_.n_samples >= ROWS_TO_TELL
+        known = not first and self.moments_.n_effective >= ROWS_TO_TELL
         self.moments_ = batch if first else self.moments_.merge(batch)
         given = criterion.threshold if self.threshold is None else self.threshold
         self.threshold_, self.criterion_ = float(given), self.criterion
@@ -408,7 +424,7 @@ class PassiveVariableRemover(
         if not support.any():
             statistic = CRITERIA[self.criterion_].statistic
             values = getattr(CRITERIA[self.criterion_].read(self.moments_), statistic)
-            rows = " (X contains only one sample)" if self.moments_.n_samples == 1 else ""
+            rows = " (X contains only one sample)" if self.moments_.n_effective == 1 else ""
             types = " or ".join(dict.fromkeys(self.variable_types_.tolist()))
             raise ValueError(
                 f"Every latent variable is {types} under "
@@ -446,13 +462,14 @@ class PassiveVariableRemover(
         # Column numbers are several times faster than the mask that SelectorMixin indexes with.
         return X.take(self.get_support(indices=True), axis=1)
 
-    def _moments_of_batch(self, X):
+    def _moments_of_batch(self, X, sample_weight=None):
         names = getattr(self, "feature_names_in_", None)
         criterion = CRITERIA[self.criterion]
         if not criterion.reads_variances:
             if names is not None:
                 check_mean_names(names, self.criterion)
-            return LatentMoments.from_batch(X, entropy="entropy_power" in criterion.statistics)
+            entropy = "entropy_power" in criterion.statistics
+            return LatentMoments.from_batch(X, sample_weight=sample_weight, entropy=entropy)
         if X.shape[1] % 2:
             raise ValueError(
                 f"criterion={self.criterion!r} needs [codes | variances], an even number of "
@@ -467,7 +484,9 @@ class PassiveVariableRemover(
                 f"be >= 0, got min {variances.min():.3g}; a scaler between the encoder and this "
                 "step destroys the variances: put it after."
             )
-        return LatentMoments.from_batch(codes, variances, sampled=sampled)
+        return LatentMoments.from_batch(
+            codes, variances, sample_weight=sample_weight, sampled=sampled
+        )
 
     def __setstate__(self, state):
         super().__setstate__(state)

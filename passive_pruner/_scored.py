@@ -4,10 +4,12 @@ import copy
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 
 from passive_pruner._common._dask import is_dask, values_of
 from passive_pruner._common._draws import elbo_noise, row_keys, tell_apart
 from passive_pruner._common._rows import CHUNK_ROWS, are_finite
+from passive_pruner._common._sample_weight import checked_weights
 from passive_pruner._common._typing import Float64Array, MatrixLike
 from passive_pruner.vae._network import is_own, resolve_device
 from passive_pruner.vae._random import plain_torch
@@ -59,7 +61,9 @@ class Scored:
         self._for_chunks(X, network, score, size=CHUNK_ROWS // 4)
         return elbo
 
-    def score(self, X: MatrixLike, y: object = None) -> float:
+    def score(
+        self, X: MatrixLike, y: object = None, sample_weight: ArrayLike | None = None
+    ) -> float:
         """Mean ELBO of the rows, in nats: higher is better, so grid searches can maximise it.
 
         Parameters
@@ -68,12 +72,17 @@ class Scored:
             Numeric data.
         y : None
             Ignored.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows in the mean.
 
         Returns
         -------
         elbo : float
         """
-        return float(self.score_samples(X).mean())
+        elbo = self.score_samples(X)
+        if sample_weight is None:
+            return float(elbo.mean())
+        return float(np.average(elbo, weights=checked_weights(sample_weight, elbo)))
 
     def gain_samples(self, X: MatrixLike) -> Float64Array:
         """Compute what every latent variable adds to the ELBO of each row.

@@ -7,16 +7,12 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 
 from passive_pruner._auto_width import LOOKS, N_DECAYS, AutoWidth
-from passive_pruner._by_column import is_by_column, likelihood_by_column
+from passive_pruner._by_column import is_by_column, learned_columns, likelihood_by_column
+from passive_pruner._common._sample_weight import drawn_by_weight, rows_that_count
 from passive_pruner._common._validation import seed_from
 from passive_pruner._common._warnings import warn_user
-from passive_pruner._fitted import LARGEST_VALUE, FittedVAE
-from passive_pruner.exceptions import (
-    CollapseWarning,
-    FirstBatchWarning,
-    PrecisionWarning,
-    ScheduleWarning,
-)
+from passive_pruner._training_data import TrainingData
+from passive_pruner.exceptions import CollapseWarning, FirstBatchWarning, ScheduleWarning
 from passive_pruner.regime import LatentMoments
 from passive_pruner.regime import variance as variance_criterion
 from passive_pruner.training._start import FactorAnalysisStart, obstacle_to_factor_analysis
@@ -32,16 +28,20 @@ from passive_pruner.vae._random import plain_torch
 # Rows that the start values of a likelihood are taken from, and that a collapse is looked for in.
 # Sparse data is written out densely for the first.
 MAX_STATISTICS_ROWS = 2048
+# Held-out rows are read after every epoch; more of them would cost time and tell little more.
+MAX_EVALUATION_ROWS = 1024
+# Draws that stand for each of them where rows have weights: the number of times that a row is drawn
+# is within 1 of what its weight asks for.
+DRAWS_PER_ROW = 4
+# Fewer rows give start values that are off by a quarter of a standard deviation and more.
+MIN_FIRST_ROWS = 10
 # Rows of later calls that are compared with the first.
 COMPARED_ROWS = 256
-# A column of a Gaussian likelihood whose largest and smallest values differ by less or by more has
-# no variance in float32.
-LEAST_SPAN, MOST_SPAN = 1e-17, 1e19
 # Mean distance of a column from its location, in standard deviations, at which something is wrong.
 FAR = 10.0
 
 
-class TrainedVAE(AutoWidth, FittedVAE):
+class TrainedVAE(AutoWidth, TrainingData):
     """Base class of :class:`VAEEncoder`: the steps that `fit` and `partial_fit` share."""
 
     def set_params(self, **params: Any) -> Self:
@@ -144,6 +144,12 @@ class TrainedVAE(AutoWidth, FittedVAE):
         # Without the number of steps every call that continues would repeat the same draws.
         return seed_from(self.random_state) + (self.n_steps_ if continued else 0)
 
+    def _columns_of(self, X, weights, *, continued):
+        """Return what is known of the columns, or learn it from the rows that count."""
+        if continued:
+            return self.columns_
+        return learned_columns(self, *rows_that_count(X, weights))
+
     def _refuse_changes(self):
         """Name a parameter that a fitted network cannot follow."""
         architecture = self._new_architecture(self.columns_)
@@ -213,72 +219,9 @@ class TrainedVAE(AutoWidth, FittedVAE):
                 "init='random'."
             )
 
-    def _table(self, X, *, reset, **kwargs):
-        """Read training data, learn its units if `reset`, and look at every row once."""
-        shape = tuple(getattr(X, "shape", ()))
-        table = self._read(X, reset=reset, **kwargs)
-        if reset:
-            self.feature_shape_ = shape[1:] if len(shape) > 2 else (self.n_features_in_,)
-            self.likelihood_ = self._resolved_likelihood()
-            self._check_start()
-            self._refuse_units(table)
-            table = self._centred(table)
-        for chunk, rows in table.chunks():
-            if (np.abs(rows) > LARGEST_VALUE).any():
-                self._raise_not_finite(rows, chunk.start)
-            self._check_cells(rows)
-        return table.as_float32()
-
-    def _refuse_units(self, table):
-        """Name a column whose squares are no numbers of float32, and so has no variance there."""
-        span = table.spans()
-        shiftable, inputs = self._shiftable()
-        # Values beyond float32 have an error of their own.
-        with np.errstate(invalid="ignore"):
-            is_wrong = ((span > 0) & (span < LEAST_SPAN)) | (span > MOST_SPAN)
-            is_wrong &= shiftable & (span < LARGEST_VALUE)
-        if is_wrong.any():
-            j = int(np.argmax(is_wrong))
-            (name,) = self._column_names([inputs[j]])
-            raise ValueError(
-                f"The values of column {name!r} lie within {span[j]:.3g} of each other: float32 "
-                f"cannot hold their squares. Change the units of the column, so that this is "
-                f"between {LEAST_SPAN:g} and {MOST_SPAN:g}, or scale it by "
-                "sklearn.preprocessing.StandardScaler."
-            )
-
-    def _centred(self, table):
-        """Learn `origin_` where float32 would not tell the values of a column apart."""
-        is_lost, mean = table.lost_columns()
-        if not is_lost.any():
-            return table
-        shiftable, inputs = self._shiftable()
-        if (is_lost & ~shiftable).any():
-            columns = self._column_names(inputs[is_lost & ~shiftable])
-            warn_user(
-                f"The values of the columns {columns} are so large beside their spread that "
-                "float32 cannot tell them apart, and their likelihood has a fixed origin. Subtract "
-                "a constant from them, or choose likelihood='gaussian' for them.",
-                PrecisionWarning,
-            )
-        self.origin_ = np.where(is_lost & shiftable, mean, 0.0)
-        return table.with_origin(self.origin_)
-
-    def _shiftable(self):
-        """Columns whose likelihood has no fixed origin, and the inputs that columns are."""
-        inputs = np.arange(self._n_inputs)
-        if self.columns_ is not None:
-            # Of the columns that are read, every one that has a large value is one input.
-            inputs = np.minimum(self.columns_.starts, self._n_inputs - 1)
-        return self.likelihood_.shiftable(self._n_inputs)[inputs], inputs
-
-    def _read_block(self, block):
-        X = block.compute()
-        return self._table(X, reset=False) if X.shape[0] else None
-
     def _network_at_random(self, table, seed):
         statistics = table.draw(MAX_STATISTICS_ROWS, np.random.default_rng(seed))
-        return self._blueprint().build(statistics[:], seed)
+        return self._blueprint().build(statistics[:], seed, statistics.weights)
 
     def _factor_analysis_start(self, network, table, rows, eval_rows):
         return FactorAnalysisStart(
@@ -316,8 +259,22 @@ class TrainedVAE(AutoWidth, FittedVAE):
             EPOCH_STEPS // LOOKS if self._init_in_use(columns) == "factor_analysis" else EPOCH_STEPS
         )
 
-    def _training(self, network, table, rows, eval_rows, seed, *, n_steps, **kwargs):
+    def _training(
+        self, network, table, rows, eval_rows, seed, *, n_steps, one_pass=False, **kwargs
+    ):
         """Prepare a run of training with the parameters of the encoder."""
+        if table.weights is not None:
+            # Rows that are drawn by their weights stand for those that are held out.
+            rng = np.random.default_rng(seed)
+            n_drawn = min(DRAWS_PER_ROW * len(eval_rows), MAX_EVALUATION_ROWS)
+            weights = table.weights[eval_rows]
+            eval_rows = eval_rows[drawn_by_weight(weights, n_drawn, rng.random())]
+            if one_pass:
+                # As many rows as weigh 1 each. None at all would be no step.
+                weights = table.weights[rows]
+                rows = rows[drawn_by_weight(weights, max(weights.sum(), 1.0), rng.random())]
+                n_steps = -(-len(rows) // self.batch_size)
+                table = table.reweighted(None)
         return Training(
             network,
             self.objective_,
@@ -391,6 +348,7 @@ class TrainedVAE(AutoWidth, FittedVAE):
                     n_steps=n_steps,
                     verbose=verbose,
                     first_step=first_step,
+                    one_pass=one_pass,
                     history=list(self.history_) if continued else [],
                     state=getattr(self, "training_state_", None) if one_pass else None,
                     on_epoch_begin=task.begin_epoch,
@@ -429,6 +387,19 @@ class TrainedVAE(AutoWidth, FittedVAE):
                 f"The networks of {self.architecture_!r} compute something else when they are made "
                 "again from their weights. Constants that they draw or keep belong into "
                 "register_buffer, and every call of the factory must return the same layers."
+            )
+
+    def _warn_of_first_rows(self, table, seed):
+        """Warn where the first rows say too little of the columns."""
+        sample = table.draw(MAX_EVALUATION_ROWS, np.random.default_rng(seed))[:]
+        n_rows = table.n_effective
+        if n_rows < MIN_FIRST_ROWS or (sample == sample[0]).all():
+            what = "equal rows" if n_rows >= MIN_FIRST_ROWS else "rows"
+            warn_user(
+                f"The first call of partial_fit has {n_rows:.6g} {what}, from which location and "
+                f"scale of every column are taken for good. Begin with at least {MIN_FIRST_ROWS} "
+                "rows, better some hundred, that are drawn from all data.",
+                FirstBatchWarning,
             )
 
     def _compare_with_start(self, network, table, seed):
@@ -482,8 +453,8 @@ class TrainedVAE(AutoWidth, FittedVAE):
             )
 
     def _warn_if_collapsed(self, table, rng):
-        posterior = self._posterior(table.draw(MAX_STATISTICS_ROWS, rng))
-        moments = LatentMoments.from_batch(*posterior)
+        rows = table.draw(MAX_STATISTICS_ROWS, rng)
+        moments = LatentMoments.from_batch(*self._posterior(rows), sample_weight=rows.weights)
         if (variance_criterion(moments, 0.1) == "passive").all():
             scale = "Scale the columns of X (StandardScaler), raise max_steps,"
             if self.columns_ is not None:  # whose numbers the network standardises

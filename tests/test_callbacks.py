@@ -287,3 +287,20 @@ def test_a_notebook_is_watched(monkeypatch):
     assert isinstance(_log.progress_log("auto"), _log.WaitingLine)
     monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: None))
     assert _log.progress_log("auto") is None
+
+
+@pytest.mark.parametrize("name", ["encoder", "remover"])
+def test_callbacks_are_told_the_weights_of_rows(codes, name):
+    class KeepsMetadata(Recorder):
+        metadata = "none"
+
+        def on_fit_task_begin(self, estimator, context, *, metadata):
+            self.metadata = metadata
+
+    recorder = KeepsMetadata()
+    X, weights = codes[:, :2], np.ones(len(codes))
+    estimator = clone(ESTIMATORS[name]).set_callbacks(recorder)
+    estimator.fit(X, sample_weight=weights)
+    assert recorder.metadata == {"sample_weight": weights}
+    estimator.fit(X)
+    assert recorder.metadata is None

@@ -36,17 +36,18 @@ MAY_IMPORT = {
     "_scored": {"_common", "vae"},
     "_fitted": {"_common", "_decoded", "_explained", "_scored", "regime", "vae"},
     "_by_column": {"_common", "vae"},
+    "_training_data": {"_common", "_fitted", "exceptions", "training"},
     "_trained": {
         "_auto_width",
         "_by_column",
         "_common",
-        "_fitted",
+        "_training_data",
         "exceptions",
         "regime",
         "training",
         "vae",
     },
-    "_encoder": {"_by_column", "_common", "_trained", "exceptions", "training", "vae"},
+    "_encoder": {"_common", "_trained", "vae"},
     "_pipeline": {"_common", "_encoder", "_remover"},
 }
 WITHOUT_TORCH = {"exceptions", "regime", "_common", "metrics", "datasets", "_remover"}

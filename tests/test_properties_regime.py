@@ -191,3 +191,20 @@ def test_reports_are_finite_where_variances_are_known(posterior):
         columns=[c for c in table if c in ("type", "active_share") or c.startswith("kl")]
     )
     assert np.isfinite(known.to_numpy()).all()
+
+
+@given(posteriors(max_rows=60), generators(), st.data())
+def test_moments_with_weights_are_those_of_repeated_rows(posterior, rng, data):
+    mean, variance = posterior
+    weights = rng.integers(0, 5, len(mean))
+    weights[0] += 1
+    parts = data.draw(cuts(len(mean)))
+    batches = [
+        LatentMoments.from_batch(mean[part], variance[part], sample_weight=weights[part])
+        for part in parts
+        if weights[part].any()
+    ]
+    repeated = (np.repeat(a, weights, axis=0) for a in posterior)
+    merged, of_repeated = reduce(LatentMoments.merge, batches), LatentMoments.from_batch(*repeated)
+    assert merged.n_samples == of_repeated.n_samples
+    assert_alike(merged, of_repeated)

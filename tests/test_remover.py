@@ -59,9 +59,10 @@ class RemoverOnAnyData(PassiveVariableRemover):
     passes all checks: it fits its steps in place.
     """
 
-    def _moments_of_batch(self, X):
+    def _moments_of_batch(self, X, sample_weight=None):
         variance = None if self.criterion == "active_units" else np.full_like(X, 0.05)
-        return LatentMoments.from_batch(np.sqrt(2) * np.sin(10 * X), variance)
+        codes = np.sqrt(2) * np.sin(10 * X)
+        return LatentMoments.from_batch(codes, variance, sample_weight=sample_weight)
 
 
 # Nothing is passive in the data of these checks, and all of it has a large variance: exactly the
@@ -186,7 +187,7 @@ def test_dtype_is_kept_and_input_is_not_copied(dtype, posterior, monkeypatch):
     monkeypatch.setattr(
         PassiveVariableRemover,
         "_moments_of_batch",
-        lambda self, X: seen.append(X) or original(self, X),
+        lambda self, X, weights: seen.append(X) or original(self, X),
     )
     assert PassiveVariableRemover().fit_transform(X).dtype == dtype
     assert np.shares_memory(seen[0], X)

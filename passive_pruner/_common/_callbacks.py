@@ -18,8 +18,8 @@ class FitTask:
     It holds the training data, so it must not become part of the estimator.
     """
 
-    def __init__(self, estimator, X, y, context):
-        self._arguments = {"estimator": estimator, "X": X, "y": y}
+    def __init__(self, arguments, context):
+        self._arguments = arguments
         self._context = context
         self._epoch = None
 
@@ -54,7 +54,7 @@ class FitTask:
 
 
 @contextmanager
-def fit_task(estimator, X, y, *, n_epochs=0):
+def fit_task(estimator, X, y, sample_weight=None, *, n_epochs=0):
     """Report the block to the callbacks of an estimator as its fit.
 
     What puts the estimator back after an error has to be inside the block: ``_fit_context``, which
@@ -64,7 +64,7 @@ def fit_task(estimator, X, y, *, n_epochs=0):
     ----------
     estimator : estimator instance
         A subclass of CallbackSupportMixin, in a method that ``_fit_context`` decorates.
-    X, y : object
+    X, y, sample_weight : object
         What fit was given.
     n_epochs : int or None, default=0
         Most epochs that there will be; None if that is unknown.
@@ -73,13 +73,16 @@ def fit_task(estimator, X, y, *, n_epochs=0):
     ------
     task : FitTask
     """
+    arguments = {"estimator": estimator, "X": X, "y": y}
+    if sample_weight is not None:
+        arguments["metadata"] = {"sample_weight": sample_weight}
     if not hasattr(estimator, "_init_callback_context"):
-        yield FitTask(estimator, X, y, None)
+        yield FitTask(arguments, None)
         return
     context = estimator._init_callback_context(max_subtasks=n_epochs)
-    context.call_on_fit_task_begin(estimator=estimator, X=X, y=y)
-    yield FitTask(estimator, X, y, context)
-    context.call_on_fit_task_end(estimator=estimator, X=X, y=y, reconstruction_attributes={})
+    context.call_on_fit_task_begin(**arguments)
+    yield FitTask(arguments, context)
+    context.call_on_fit_task_end(**arguments, reconstruction_attributes={})
 
 
 def without_callbacks(estimator):

@@ -8,6 +8,7 @@ from scipy.stats import nbinom, norm, poisson
 
 from passive_pruner._common._cells import Column, container_of, names_of, read_cells, refusal
 from passive_pruner._common._columns import Columns
+from passive_pruner._common._sample_weight import drawn_by_weight
 
 # The limit of HistGradientBoostingClassifier. Text that has more is a name or a note.
 MAX_CATEGORIES = 255
@@ -34,6 +35,7 @@ def learn_columns(
     categorical: Set[int] | None,
     chosen: Mapping[int, str],
     allow_missing: bool,
+    sample_weight: np.ndarray | None = None,
 ) -> Columns:
     """Look at a table and choose a likelihood for each of its columns.
 
@@ -49,6 +51,8 @@ def learn_columns(
         Likelihoods of columns, by their numbers, that are not chosen here.
     allow_missing : bool
         Whether cells may be missing in columns that have no missing cell here.
+    sample_weight : ndarray of shape (n_samples,), optional
+        Weights of the rows, all above 0.
 
     Raises
     ------
@@ -65,8 +69,11 @@ def learn_columns(
             what = "has categories and is not among categorical_features"
             raise ValueError(refusal(estimator, X, name, what))
         is_category = is_named or cells.kind != "number" or asked == "categorical"
-        describe = _of_categories if is_category else _of_numbers
-        learned.append(describe(estimator, X, name, cells, asked, allow_missing))
+        described = estimator, X, name, cells, asked, allow_missing
+        if is_category:
+            learned.append(_of_categories(*described))
+        else:
+            learned.append(_of_numbers(*described, sample_weight))
     return Columns(learned, container_of(X))
 
 
@@ -116,9 +123,10 @@ def _of_categories(estimator, X, name, cells, asked, allow_missing):
     return Column(name, likelihood, because, cells.dtype, has_missing, categories, *of_type)
 
 
-def _of_numbers(estimator, X, name, cells, asked, allow_missing):
+def _of_numbers(estimator, X, name, cells, asked, allow_missing, sample_weight):
     values = cells.values
-    present = values[~np.isnan(values)]
+    is_present = ~np.isnan(values)
+    present = values[is_present]
     has_missing = allow_missing or len(present) < len(values)
     if not len(present):
         return Column(name, "", "no cell is present", cells.dtype, True)
@@ -133,14 +141,15 @@ def _of_numbers(estimator, X, name, cells, asked, allow_missing):
         return Column(name, "bernoulli", because, cells.dtype, has_missing, two, "float64")
     likelihood, because = "gaussian", "numbers"
     if low >= 0 and high <= MAX_COUNT and low < high and (present == np.floor(present)).all():
-        if are_counts(present):
+        weights = None if sample_weight is None else sample_weight[is_present]
+        if are_counts(present, weights):
             likelihood, because = "negative_binomial", "integers that are spread like counts"
         else:
             because = "integers that are not spread like counts"
     return Column(name, likelihood, because, cells.dtype, has_missing)
 
 
-def are_counts(values: np.ndarray) -> bool:
+def are_counts(values: np.ndarray, weights: np.ndarray | None = None) -> bool:
     """Whether integers begin at 0 or 1 and are more probable as counts than as rounded numbers.
 
     Both distributions, a negative binomial and a normal one, have the mean and the variance of
@@ -152,10 +161,14 @@ def are_counts(values: np.ndarray) -> bool:
     ----------
     values : ndarray of shape (n_samples,), float64
         Integers, none negative; at most 4096 of them, drawn at random, are compared.
+    weights : ndarray of shape (n_samples,), optional
+        Weights of the values, by which 4096 are drawn.
     """
     if values.min() > LARGEST_FIRST_COUNT:
         return False
-    if len(values) > COUNTED_ROWS:
+    if weights is not None:
+        values = values[drawn_by_weight(weights, COUNTED_ROWS, 0.5)]
+    elif len(values) > COUNTED_ROWS:
         values = np.random.default_rng(0).choice(values, COUNTED_ROWS, replace=False)
     mean, variance = values.mean(), values.var()
     if variance == 0:

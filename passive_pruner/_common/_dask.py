@@ -14,6 +14,7 @@ from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, v
 
 from passive_pruner._common._validation import refuse_series, seed_from, validate_numeric
 from passive_pruner.regime import CRITERIA
+from passive_pruner.regime._sample_weight import checked_weights
 
 T = TypeVar("T")
 
@@ -21,6 +22,7 @@ T = TypeVar("T")
 FAN_IN = 16
 
 _NO_ROWS = "Found a dask collection without rows while at least 1 row is required."
+_NO_WEIGHT = "Sample weights must contain at least one non-zero number."
 
 # Blocks pass through an estimator one at a time in each process, whatever threads the scheduler
 # uses: the network has threads of its own, and the activations of one block in memory are enough.
@@ -72,9 +74,83 @@ def _whole_rows(X):
     return X.rechunk(dict.fromkeys(range(1, X.ndim), -1))
 
 
-def values_of(X):
-    """Yield the blocks of rows of `X` that are not empty, in memory one after the other."""
-    return _values(blocks_of(X))
+def blocks_of_weights(X, sample_weight):
+    """Weights of the rows in each of :func:`blocks_of` `X`: delayed, in memory, or None.
+
+    Parameters
+    ----------
+    X : dask array or DataFrame of shape (n_samples, n_features)
+    sample_weight : dask array, dask Series or array-like of shape (n_samples,), or None
+        In memory only where the sizes of the blocks of `X` are known.
+
+    Raises
+    ------
+    ValueError
+        If it has another number of rows or blocks. Blocks of which the size is not known are
+        compared when they are read.
+    """
+    n_blocks = len(blocks_of(X))
+    if sample_weight is None:
+        return [None] * n_blocks
+    sizes = X.chunks[0] if hasattr(X, "chunks") else (np.nan,)
+    is_known = not np.isnan(sizes).any()
+    if not is_dask(sample_weight):
+        if not is_known:
+            raise ValueError(
+                "The sizes of the blocks of X are not known, so that its rows cannot be told their "
+                "weights: pass sample_weight as a dask array or Series with the same blocks, such "
+                "as a column of the same collection."
+            )
+        weights = checked_weights(sample_weight, X)
+        return np.split(weights, np.cumsum(sizes)[:-1])
+    if is_known and hasattr(sample_weight, "rechunk") and sample_weight.ndim == 1:
+        n_weights = sum(sample_weight.chunks[0])
+        if n_weights == n_weights:  # not NaN
+            if n_weights != sum(sizes):
+                raise ValueError(f"sample_weight has {n_weights} rows, but X has {sum(sizes)}.")
+            sample_weight = sample_weight.rechunk((sizes,))
+    blocks = list(np.ravel(sample_weight.to_delayed()))
+    if len(blocks) != n_blocks:
+        raise ValueError(
+            f"sample_weight has {len(blocks)} blocks of rows, but X has {n_blocks}: pass weights "
+            "with the blocks of X, such as a column of the same collection."
+        )
+    return blocks
+
+
+def checked_block_of_weights(weights, block):
+    """Check the weights of the rows of one block, which may all be 0."""
+    if weights is None:
+        return None
+    if len(weights) == len(block) and not np.any(weights):
+        return np.zeros(len(block))
+    return checked_weights(weights, block)
+
+
+def values_of(X, sample_weight=None):
+    """Yield the blocks of rows of `X` that are not empty, in memory one after the other.
+
+    With weights pairs of a block and its weights; blocks without weight are left out.
+    """
+    if sample_weight is None:
+        return _values(blocks_of(X))
+    return _weighted_values(zip(blocks_of(X), blocks_of_weights(X, sample_weight), strict=True))
+
+
+def _weighted_values(pairs):
+    found = False
+    for block, of_block in pairs:
+        value = block.compute()
+        of_value = checked_block_of_weights(computed(of_block), value)
+        if of_value.any():
+            found = True
+            yield value, of_value
+    if not found:
+        raise ValueError(_NO_WEIGHT)
+
+
+def computed(value):
+    return value.compute() if hasattr(value, "compute") else value
 
 
 def _values(blocks):
@@ -94,7 +170,30 @@ def first_and_others(X):
     return next(_values(blocks)), list(blocks)
 
 
-def moments_of(remover, X, *, reset):
+def first_and_others_weighted(X, sample_weight):
+    """Return the first block that has weight, and those after it, each with its weights.
+
+    Returns
+    -------
+    first, weights : array or DataFrame, ndarray of shape (n_rows,)
+        In memory.
+    others : list of (delayed, delayed or ndarray)
+    others_weight : (float, int)
+        Sum of the weights of the other blocks, for which they are read, and number of rows that
+        have some.
+    """
+    pairs = iter(zip(blocks_of(X), blocks_of_weights(X, sample_weight), strict=True))
+    first, weights = next(_weighted_values(pairs))
+    others, total, n_rows = list(pairs), 0.0, 0
+    for _, of_block in others:
+        read = np.asarray(computed(of_block), dtype=np.float64)
+        if not (np.isfinite(read).all() and (read >= 0).all()):
+            raise ValueError("sample_weight must be finite and at least 0.")
+        total, n_rows = total + read.sum(), n_rows + np.count_nonzero(read)
+    return first, weights, others, (float(total), n_rows)
+
+
+def moments_of(remover, X, sample_weight, *, reset):
     """Moments of the rows of a dask collection, by a tree reduction over its blocks.
 
     Parameters
@@ -103,6 +202,8 @@ def moments_of(remover, X, *, reset):
         Reads the blocks; told the names and the number of the columns if `reset`.
     X : dask array or DataFrame of shape (n_samples, n_features)
         Codes. Only moments leave the workers.
+    sample_weight : dask array, dask Series or array-like of shape (n_samples,), or None
+        Weights of the rows.
     reset : bool
         Whether this is the first data that the remover sees.
 
@@ -120,22 +221,29 @@ def moments_of(remover, X, *, reset):
         )
     validate_data(remover, _columns(X), reset=reset, skip_check_array=True)
     shared, moments_of_block, merge = delayed(remover), delayed(_moments_of_block), delayed(_merge)
-    level = [moments_of_block(shared, block) for block in blocks_of(X)]
+    weights = blocks_of_weights(X, sample_weight)
+    level = [
+        moments_of_block(shared, block, of_block)
+        for block, of_block in zip(blocks_of(X), weights, strict=True)
+    ]
     while len(level) > 1:
         level = [merge(level[i : i + FAN_IN]) for i in range(0, len(level), FAN_IN)]
     (moments,) = level
     moments = moments.compute()
     if moments is None:
-        raise ValueError(_NO_ROWS)
+        raise ValueError(_NO_ROWS if sample_weight is None else _NO_WEIGHT)
     return moments
 
 
-def _moments_of_block(remover, block):
+def _moments_of_block(remover, block, weights):
     if not block.shape[0]:
         return None
+    weights = checked_block_of_weights(weights, block)
     block = _named_as_fitted(remover, block)
     X = validate_numeric(remover, block, dtype=[np.float64, np.float32], reset=False)
-    return remover._moments_of_batch(X)
+    if weights is not None and not weights.any():
+        return None
+    return remover._moments_of_batch(X, weights)
 
 
 def _merge(moments):
@@ -175,8 +283,8 @@ def _transform(self, X):
     return _map_rows(X, _transform_block, self, (len(names),), names, seed)
 
 
-def _fit_transform(self, X, y=None):
-    return self.fit(X).transform(X)
+def _fit_transform(self, X, y=None, **fit_params):
+    return self.fit(X, **fit_params).transform(X)
 
 
 def _inverse_transform(self, X):

@@ -8,6 +8,7 @@ from scipy.sparse import issparse
 from sklearn.utils import gen_batches
 
 from passive_pruner._common._columns import Columns
+from passive_pruner._common._sample_weight import drawn_by_weight, effective_number
 from passive_pruner._common._validation import unmasked
 
 # Rows per chunk in which a table is read: the activations of a chunk stay in the cache of the
@@ -36,6 +37,8 @@ class Rows:
         What is subtracted from every row before it becomes float32.
     columns : Columns or None, default=None
         Makes the rows that are read from those of `X`: categories become one-hot.
+    weights : ndarray of shape (n_samples,), float64, or None, default=None
+        Weights of the rows, all above 0; None where all count alike.
     """
 
     def __init__(
@@ -44,6 +47,7 @@ class Rows:
         divisor: float = 1.0,
         origin: np.ndarray | None = None,
         columns: Columns | None = None,
+        weights: np.ndarray | None = None,
     ):
         # np.asarray gives the plain array behind a memory map, which every row read would
         # otherwise be wrapped in again.
@@ -52,6 +56,7 @@ class Rows:
         self._divisor = divisor
         self._origin = origin
         self._columns = columns
+        self.weights = weights
         self.shape: tuple[int, int] = X.shape if columns is None else (len(X), columns.n_inputs)
 
     def __len__(self):
@@ -75,12 +80,30 @@ class Rows:
             rows /= self._divisor
         return rows if self._columns is None else self._columns.inputs(rows)
 
-    def _with(self, X) -> "Rows":
-        return Rows(X, self._divisor, self._origin, self._columns)
+    def _with(self, X, weights=None) -> "Rows":
+        return Rows(X, self._divisor, self._origin, self._columns, weights)
 
     def part(self, rows: slice | np.ndarray) -> "Rows":
         """Return some rows, wrapped and not read."""
-        return self._with(self._X[rows])
+        return self._with(self._X[rows], None if self.weights is None else self.weights[rows])
+
+    def reweighted(self, weights: np.ndarray | None) -> "Rows":
+        """Return the same rows with these weights."""
+        return self._with(self._X, weights)
+
+    @property
+    def n_effective(self) -> float:
+        """Number of rows, or the effective number of those that have weights."""
+        return len(self) if self.weights is None else effective_number(self.weights)
+
+    def weights_of(self, rows: np.ndarray) -> np.ndarray | None:
+        """Weights of some rows, or None."""
+        return None if self.weights is None else self.weights[rows]
+
+    def pass_weight(self, rows: np.ndarray) -> tuple[float, int]:
+        """Sum of the weights of what one pass over `rows` reads, and the number of these rows."""
+        weights = self.weights_of(rows)
+        return len(rows) if weights is None else float(weights.sum()), len(rows)
 
     def incomplete(self) -> np.ndarray:
         """Return the numbers of the rows that have missing cells."""
@@ -106,11 +129,11 @@ class Rows:
         if self._is_sparse or self._origin is not None or self._X.dtype != np.float64:
             return self
         with np.errstate(over="ignore"):
-            return self._with(self._X.astype(np.float32))
+            return self._with(self._X.astype(np.float32), self.weights)
 
     def with_origin(self, origin: np.ndarray) -> "Rows":
         """Return the table with this subtracted from every row."""
-        return Rows(self._X, self._divisor, origin, self._columns)
+        return Rows(self._X, self._divisor, origin, self._columns, self.weights)
 
     def lost_columns(self) -> tuple[np.ndarray, np.ndarray]:
         """Find the columns of `X` whose values float32 cannot tell apart.
@@ -156,11 +179,16 @@ class Rows:
         """Return `n` rows that are drawn at random and stand for the table, in their order.
 
         Not every so many rows: a table of hourly values has a period, and the first rows of a
-        sorted one are not like the others.
+        sorted one are not like the others. Of rows with weights it is `n` draws in proportion to
+        these; a row that is drawn several times is there once, with their number as its weight.
         """
         if len(self) <= n:
             return self
-        return self._with(self._X[_drawn(len(self), n, rng)])
+        if self.weights is None:
+            return self._with(self._X[_drawn(len(self), n, rng)])
+        drawn = drawn_by_weight(self.weights, n, rng.random())
+        rows, counts = np.unique(drawn, return_counts=True)
+        return self._with(self._X[rows], counts.astype(np.float64))
 
     def chunks(self, size: int = CHUNK_ROWS) -> Iterator[tuple[slice, np.ndarray]]:
         """Yield the whole table in order, as slices of at most `size` rows with their values."""
@@ -190,11 +218,24 @@ class BlockedRows(Rows):
         The first block.
     others : list of callables without arguments
         Each reads a block and returns its `Rows`, or None if it is empty. One at a time is kept.
+    others_weight : (float, int), default=(0.0, 0)
+        Where rows have weights, the sum of those in the other blocks, and their number.
     """
 
-    def __init__(self, first: Rows, others: list[Callable[[], Rows | None]]):
-        super().__init__(first._X, first._divisor, first._origin, first._columns)
+    def __init__(
+        self,
+        first: Rows,
+        others: list[Callable[[], Rows | None]],
+        others_weight: tuple[float, int] = (0.0, 0),
+    ):
+        super().__init__(first._X, first._divisor, first._origin, first._columns, first.weights)
         self._others = others
+        self._others_weight = others_weight
+
+    def pass_weight(self, rows):
+        """Sum of the weights of what one pass over `rows` reads, and the number of these rows."""
+        weight, n_rows = super().pass_weight(rows)
+        return weight + self._others_weight[0], n_rows + self._others_weight[1]
 
     def parts(self, rows, rng):
         """Yield `rows` of the first block and all rows of the others, in a new order of blocks."""

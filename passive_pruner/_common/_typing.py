@@ -46,7 +46,9 @@ class TypedTransformer:
             self, *, transform: Literal["default", "pandas", "polars"] | None = None
         ) -> Self: ...
 
-        def fit_transform(self, X: MatrixLike, y: object = None) -> np.ndarray: ...
+        def fit_transform(
+            self, X: MatrixLike, y: object = None, **fit_params: Any
+        ) -> np.ndarray: ...
 
         def get_feature_names_out(
             self, input_features: ArrayLike | None = None

@@ -55,7 +55,7 @@ def warn_of_draws(moments: LatentMoments) -> None:
     if np.ptp(variance) <= _SAME_VARIANCE * variance.max() and len(variance) > 1:
         seen = "all codes have the same variance, as standardised codes have"
     elif (
-        moments.n_samples >= ROWS_TO_TELL
+        moments.n_effective >= ROWS_TO_TELL
         and np.abs(variance - 1).max() <= _NEAR_ONE
         and is_prior_like(moments).any()
     ):

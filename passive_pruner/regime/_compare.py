@@ -140,10 +140,10 @@ def _check(then, now, criterion, names):
             f"Cannot compare moments of {then._kind} with moments of {now._kind}: "
             "both must come from the same encoder with the same output."
         )
-    n_samples = min(then.n_samples, now.n_samples)
+    n_samples = min(then.n_effective, now.n_effective)
     if n_samples < 4:
         raise ValueError(
-            f"A comparison needs moments of at least 4 rows each, got {n_samples}; merge the "
+            f"A comparison needs moments of at least 4 rows each, got {n_samples:g}; merge the "
             "moments of several batches with LatentMoments.merge."
         )
     if criterion not in CRITERIA:
@@ -156,9 +156,9 @@ def _check(then, now, criterion, names):
 
 def _drift(then, now):
     """Divergence of Jeffreys between the normal fits of the codes, and its standard error."""
-    n0, n1 = then.n_samples, now.n_samples
+    n0, n1 = then.n_effective, now.n_effective
     shift = now.code_mean - then.code_mean
-    s0, s1 = then.code_scatter.diagonal(), now.code_scatter.diagonal()
+    s0, s1 = (m.code_scatter.diagonal() * (m.n_effective / m.n_samples) for m in (then, now))
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         # For normal codes (n - 3) / s is an unbiased estimate of 1 / v, independent of the mean
         # and of the other sample. So E[(s0 / n0 + shift^2) (n1 - 3) / s1] is
@@ -188,10 +188,10 @@ def _shapes(then, now):
     for moments in (then, now):
         _, m2, m3, m4 = moments.row_moments[0]
         # In n normal rows the mean of the kurtosis is 3 - 6 / (n + 1).
-        excess = m4 / m2**2 - 3 + 6 / (moments.n_samples + 1)
+        excess = m4 / m2**2 - 3 + 6 / (moments.n_effective + 1)
         shapes.append(np.where(m2 > 0, [m3 / m2**1.5, excess], 0))
     shapes = np.stack(shapes, axis=1)
-    average = np.average(shapes, axis=1, weights=[then.n_samples, now.n_samples], keepdims=True)
+    average = np.average(shapes, axis=1, weights=[then.n_effective, now.n_effective], keepdims=True)
     variances = np.stack([m.code_scatter.diagonal() / m.n_samples for m in (then, now)])
     return np.where(variances == variances.max(axis=0), shapes, average)
 

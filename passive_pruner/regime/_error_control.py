@@ -5,6 +5,9 @@ that it is at least `bound`. Where few rows are active, a sample may hold fewer 
 should, or none, and then its standard error is too small as well: a normal quantile would call
 these variables passive with certainty. So the distribution of the mean under the hypothesis is
 that of its worst case, in which all of it comes from such rows: a compound Poisson sum.
+
+Rows with weights w count as (sum w)^2 / sum w^2 rows, of which one contributes sum w^2 X^2 sum w /
+(sum w^2 sum w X) on average over contributions, so that a few rows of large weight prove little.
 """
 
 from collections.abc import Iterable
@@ -39,7 +42,7 @@ def p_of_share(moments: LatentMoments, threshold: float, drop: Iterable[str]) ->
 
 def p_of_kl(moments: LatentMoments, threshold: float, drop: Iterable[str]) -> np.ndarray:
     """Test KL >= threshold. Active rows have the largest mean divergence, or 2 nats."""
-    spread, n = _row_variance(moments, "kl"), moments.n_samples
+    spread, n = _row_variance(moments, "kl"), moments.n_effective
     if moments.sampled:
         return _p_of_noisy(n, moments.kl, threshold, spread + _ACTIVE_KL * threshold)
     kl = moments.kl
@@ -58,7 +61,7 @@ def p_of_posterior_variance(
     1982). Where mixed variables are dropped as well the claim is that a variable is not active,
     and the hypothesis E[s2] <= threshold. Active rows have s2 = 0.
     """
-    n, gap = moments.n_samples, 1 - moments.mean_of_variance
+    n, gap = moments.n_effective, 1 - moments.mean_of_variance
     if "mixed" in drop:
         # Active in nearly all rows instead of few: 1 - s2 varies no more than a Bernoulli number.
         spread = _row_variance(moments, "mean_of_variance")
@@ -78,7 +81,7 @@ def p_of_posterior_variance(
 
 def _p_of_variances(moments, name, bound, size):
     estimate, spread = getattr(moments, name), _row_variance(moments, name)
-    n = moments.n_samples
+    n = moments.n_effective
     if moments.sampled:
         return _p_of_noisy(n, estimate, bound, spread + 3 * size * bound)
     # Rows of N(0, size) have E[X^2] / E[X] = 3 size.
@@ -126,7 +129,7 @@ def _mean_size(estimate, spread):
 
 def _row_variance(moments, name):
     """Variance over rows of what `name` is the mean of."""
-    variance = standard_errors(moments)[name] ** 2 * (moments.n_samples - 1)
+    variance = standard_errors(moments)[name] ** 2 * (moments.n_effective - 1)
     if np.isnan(variance).any():
         raise ValueError(
             f"alpha needs the standard error of {name}, which these moments do not tell: it is no "
@@ -138,4 +141,4 @@ def _row_variance(moments, name):
 
 def can_tell(moments: LatentMoments) -> bool:
     """Whether there are enough rows for anything to be shown."""
-    return moments.n_samples >= MIN_ROWS
+    return moments.n_effective >= MIN_ROWS

@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from passive_pruner.regime._batch_moments import (
+    SMALLEST_VARIANCE,
+    centred_moments,
+    variance_moments,
+)
 from passive_pruner.regime._entropy import column_entropy
 from passive_pruner.regime._row_moments import merge_row_moments, row_moments
+from passive_pruner.regime._sample_weight import checked_weights, effective_number
 
 #: How the names of columns end that hold draws, and posterior variances.
 SAMPLED_SUFFIX = "_sampled"
 VARIANCE_SUFFIX = "_variance"
-
-# Numbers in the float64 working copy of some rows: half a MiB, so that it stays in the cache
-# between the passes over it, and the memory on top of the input does not depend on their number.
-_BUFFER_SIZE = 2**16
-
-# A variance that underflowed to zero would make the divergence infinite and, through the mean
-# over rows, hide every other row; the smallest normal float32 caps it at 43 nats.
-_SMALLEST_VARIANCE = np.finfo(np.float32).tiny
-
-# With values from _SMALLEST_VARIANCE to this one, products of eight are in the range of float64.
-_LARGEST_FACTOR = 1e38
-
-# Halfway between the two states that a row of a polarised variable can be in.
-_ACTIVE_VARIANCE = 0.5
 
 # Fields that are means over rows, and so merge as weighted means.
 _MEANS = ("code_offset", "mean_of_variance", "mean_of_log_variance", "active_share")
@@ -44,8 +35,8 @@ class LatentMoments:
 
     Parameters
     ----------
-    n_samples : int
-        Number of rows.
+    n_samples : int or float
+        Number of rows; where rows have weights, the sum of their weights.
     sampled : bool
         Whether the codes are draws from the posterior instead of its means.
     code_origin : ndarray of shape (n_components,)
@@ -69,10 +60,13 @@ class LatentMoments:
         but for the error of the estimate. No sum over rows, it is lost by :meth:`merge`.
     row_moments : ndarray of shape (3, 4, n_components)
         For standard errors: mean and central moments of order 2 to 4, over at most 4096 rows of
-        every batch, of the codes, the posterior variances and the divergence.
+        every batch, of the codes, the posterior variances and the divergence. Rows count by the
+        squares of their weights.
     code_scale : ndarray of shape (n_components,), default=None
         What turns these codes into such whose variance is what they explain, as
         `VAEEncoder.code_scale_`. None where that is not known.
+    effective_samples : float, default=None
+        What `n_effective` is where rows have weights. None where they have none.
 
     See Also
     --------
@@ -91,6 +85,12 @@ class LatentMoments:
     falls with the square root of the number of rows; a variance that comes out negative is 0.
 
     Batches are combined as in [1]_.
+
+    A weight says how much a row counts, as those of surveys and of classes do. In all moments a
+    row of the weight w is worth as much as w equal rows, and one of weight 0 as if it were not
+    there. It is not worth w *independent* rows: standard errors are those of `n_effective` rows,
+    which does not depend on the unit of the weights. Rows that stand for several independent ones
+    each, as in a table of counts, have to be repeated.
 
     References
     ----------
@@ -115,7 +115,7 @@ class LatentMoments:
     4
     """
 
-    n_samples: int
+    n_samples: int | float
     sampled: bool
     code_origin: np.ndarray
     code_offset: np.ndarray
@@ -127,6 +127,7 @@ class LatentMoments:
     entropy_power: np.ndarray
     row_moments: np.ndarray
     code_scale: np.ndarray | None = None
+    effective_samples: float | None = None
 
     def __post_init__(self):
         for value in vars(self).values():
@@ -139,6 +140,7 @@ class LatentMoments:
         mean: ArrayLike,
         variance: ArrayLike | None = None,
         *,
+        sample_weight: ArrayLike | None = None,
         sampled: bool = False,
         entropy: bool = False,
     ) -> LatentMoments:
@@ -150,11 +152,13 @@ class LatentMoments:
             Posterior means, or draws from the posterior if `sampled`.
         variance : array-like of shape (n_samples, n_components), default=None
             Posterior variances.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows.
         sampled : bool, default=False
             Whether `mean` holds draws from the posterior instead of its means.
         entropy : bool, default=False
             Whether to estimate `entropy_power`, which sorts every column and takes at least 5
-            rows.
+            rows, without weights.
 
         Returns
         -------
@@ -165,34 +169,47 @@ class LatentMoments:
         ValueError
             If an array is not a matrix of finite real numbers with at least one row and one
             column, if entries are masked, if the shapes differ, if a variance is negative, or if
-            the name of a column of a DataFrame says that it holds something else.
+            the name of a column of a DataFrame says that it holds something else. If a weight is
+            negative or not finite, if all are 0 or their number is not that of rows.
         """
         _check_names(mean, variance, sampled)
         mean = _as_matrix("mean", mean)
+        variance = None if variance is None else _as_matrix("variance", variance)
+        weights = effective = None
+        if sample_weight is not None:
+            weights = checked_weights(sample_weight, mean)
+            if entropy:
+                raise ValueError(
+                    "The entropy of codes is estimated from the distances between rows, which "
+                    "have no weights: leave out sample_weight, or choose another criterion."
+                )
+            _check_finite(mean)  # rows without weight too, as in StandardScaler
+            counts = weights > 0
+            mean, weights = mean[counts], weights[counts]
+            if variance is not None and len(variance) == len(counts):
+                variance = variance[counts]
+            effective = effective_number(weights)
         with np.errstate(over="ignore", invalid="ignore"):
-            origin, offset, scatter = _centred_moments(mean, lambda rows: rows.T @ rows)
-        if not (np.isfinite(origin).all() and np.isfinite(scatter).all()):
-            raise ValueError(
-                "mean holds NaN, infinity or values whose squares overflow float64; "
-                "drop or impute these rows first."
-            )
+            origin, offset, scatter = centred_moments(mean, weights, lambda a, b: a.T @ b)
+        _check_finite(origin, scatter)
         if variance is None:
             unknown = np.full_like(origin, np.nan)
             of_variance = (unknown, unknown, unknown, unknown)
         else:
-            of_variance = _variance_moments(mean.shape, _as_matrix("variance", variance))
+            of_variance = variance_moments(mean.shape, variance, weights)
         entropy_power = np.full_like(origin, np.nan)
         if entropy:
             h = column_entropy(np.asarray(mean, dtype=np.float64))
             entropy_power = np.exp(2 * h) / (2 * np.pi * np.e)
         spread = row_moments(
             mean,
-            None if variance is None else np.asarray(variance),
+            variance,
+            weights,
             sampled=sampled,
-            smallest_variance=float(_SMALLEST_VARIANCE),
+            smallest_variance=float(SMALLEST_VARIANCE),
         )
         return cls(
-            len(mean),
+            len(mean) if weights is None else float(weights.sum()),
             bool(sampled),
             origin,
             offset,
@@ -200,6 +217,7 @@ class LatentMoments:
             *of_variance,
             entropy_power,
             spread,
+            effective_samples=effective,
         )
 
     def merge(self, other: LatentMoments) -> LatentMoments:
@@ -238,6 +256,12 @@ class LatentMoments:
         shift["code_offset"] += other.code_origin - self.code_origin
         # The scatter between the two batches around their common mean: n_a n_b / n per unit shift.
         between = self.n_samples * weight
+        has_weights = self.effective_samples is not None or other.effective_samples is not None
+        if has_weights:
+            # Sums of squared weights, whose unit is n_samples^2.
+            squares = [(m.n_samples / n_samples) ** 2 / m.n_effective for m in (self, other)]
+        else:
+            squares = [self.n_samples, other.n_samples]
         return LatentMoments(
             n_samples,
             self.sampled,
@@ -250,9 +274,10 @@ class LatentMoments:
             + between * shift["mean_of_variance"] ** 2,
             entropy_power=np.full_like(self.entropy_power, np.nan),
             row_moments=merge_row_moments(
-                self.row_moments, self.n_samples, other.row_moments, other.n_samples
+                self.row_moments, squares[0], other.row_moments, squares[1]
             ),
             code_scale=self.code_scale,
+            effective_samples=1 / sum(squares) if has_weights else None,
             **{name: getattr(self, name) + weight * shift[name] for name in _MEANS},
         )
 
@@ -260,6 +285,14 @@ class LatentMoments:
     def n_components(self) -> int:
         """Number of latent variables."""
         return len(self.code_origin)
+
+    @property
+    def n_effective(self) -> float:
+        """Number of rows of equal weight that are worth as many, (sum w)^2 / sum w^2.
+
+        `n_samples` where rows have no weights. L. Kish, "Survey Sampling", 1965, section 11.7.
+        """
+        return self.n_samples if self.effective_samples is None else self.effective_samples
 
     @property
     def has_variance(self) -> bool:
@@ -370,6 +403,14 @@ def _check_names(mean: ArrayLike, variance: ArrayLike | None, sampled: bool) -> 
                 )
 
 
+def _check_finite(*arrays: np.ndarray) -> None:
+    if not all(np.isfinite(array).all() for array in arrays):
+        raise ValueError(
+            "mean holds NaN, infinity or values whose squares overflow float64; "
+            "drop or impute these rows first."
+        )
+
+
 def _correlation(covariance: np.ndarray) -> np.ndarray:
     deviation = np.sqrt(covariance.diagonal())
     scale = np.outer(deviation, deviation)
@@ -391,88 +432,3 @@ def _as_matrix(name: str, x: ArrayLike) -> np.ndarray:
             f"least one row and column, got shape {x.shape} and dtype {x.dtype}."
         )
     return x
-
-
-def _variance_moments(
-    shape: tuple[int, ...], variance: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Mean, scatter, mean logarithm and active share of the columns of `variance`."""
-    if variance.shape != shape:
-        raise ValueError(
-            f"variance must have the shape of mean, {shape}, got {variance.shape}: "
-            "every code needs its own posterior variance."
-        )
-    smallest, largest = np.inf, -np.inf
-    log_sum, active = np.zeros(shape[1]), np.zeros(shape[1])
-    ones = np.ones(_block_length(variance))
-    for rows in _float64_blocks(variance):
-        # A NaN goes through both, as in a minimum over all rows.
-        smallest, largest = np.minimum(smallest, rows.min()), np.maximum(largest, rows.max())
-        n_factors = 8 if largest <= _LARGEST_FACTOR else 1
-        active += ones[: len(rows)] @ (rows < _ACTIVE_VARIANCE).astype(np.float64)
-        log_sum += _sum_of_logs(np.maximum(rows, _SMALLEST_VARIANCE), n_factors)
-    if not (smallest >= 0 and np.isfinite(largest)):
-        raise ValueError(
-            f"variance must be finite and >= 0, got values from {smallest:.3g} to "
-            f"{largest:.3g}; pass variances, not their logarithms and not scaled."
-        )
-    with np.errstate(over="ignore", invalid="ignore"):
-        origin, offset, scatter = _centred_moments(
-            variance, lambda rows: np.einsum("ij,ij->j", rows, rows)
-        )
-    if not np.isfinite(scatter).all():
-        raise ValueError(
-            f"variance holds values up to {largest:.3g}, whose squares overflow float64; the "
-            "posterior variance of a trained encoder is about 1 at most."
-        )
-    return origin + offset, scatter, log_sum / len(variance), active / len(variance)
-
-
-def _sum_of_logs(rows: np.ndarray, n_factors: int) -> np.ndarray:
-    """Sum of ln over rows; one logarithm of a product of rows takes the place of one per row."""
-    n_products = len(rows) // n_factors
-    products = rows[:n_products].copy()
-    for i in range(1, n_factors):
-        products *= rows[i * n_products : (i + 1) * n_products]
-    rest = rows[n_factors * n_products :]
-    return np.log(products).sum(axis=0) + np.log(rest).sum(axis=0)
-
-
-def _centred_moments(
-    x: np.ndarray, second_moment: Callable[[np.ndarray], np.ndarray]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """First row of `x`, mean of the rows minus it, and `second_moment` of the centred rows.
-
-    One pass, around the mean c of the first block: with delta the mean of x - c over all n rows,
-    the sum around the mean is the sum around c - n delta^2. The m rows of the first block alone
-    hold m delta^2 of that sum, so the difference loses at most the factor n / m, and nothing to
-    the size of the mean. Counted from the first row, a constant column has scatter exactly 0.
-    """
-    origin = x[0].astype(np.float64)
-    block = x[: _block_length(x)]
-    centre = origin + (block - origin).mean(axis=0)
-    ones = np.ones(len(block))
-    total, scatter = np.zeros_like(centre), np.zeros(())
-    for rows in _float64_blocks(x):
-        rows -= centre
-        # The product with ones is the sum over rows, several times as fast as ndarray.sum.
-        total += ones[: len(rows)] @ rows
-        scatter = scatter + second_moment(rows)
-    delta = total / len(x)
-    scatter = scatter - len(x) * second_moment(delta[np.newaxis])
-    return origin, centre - origin + delta, scatter
-
-
-def _float64_blocks(x: np.ndarray) -> Iterator[np.ndarray]:
-    """Blocks of rows as float64, all in one buffer, which the caller may write to."""
-    size = _block_length(x)
-    buffer = np.empty((min(size, len(x)), x.shape[1]))
-    for start in range(0, len(x), size):
-        block = x[start : start + size]
-        rows = buffer[: len(block)]
-        np.copyto(rows, block)
-        yield rows
-
-
-def _block_length(x: np.ndarray) -> int:
-    return max(1, _BUFFER_SIZE // x.shape[1])

@@ -3,7 +3,7 @@
 import numpy as np
 
 from passive_pruner.regime._moments import LatentMoments, check_moments
-from passive_pruner.regime._row_moments import MAX_ROWS
+from passive_pruner.regime._row_moments import MAX_ROWS, about
 
 # Of two rows the squares around the mean are equal, whatever the spread of others.
 MIN_ROWS = 8
@@ -41,7 +41,13 @@ def standard_errors(moments: LatentMoments) -> dict[str, np.ndarray]:
     That of a share is told by the delta method. The variances of two codes are taken for
     correlated by the square of the correlation of the codes, as those of normal ones are.
 
-    They are estimated from at most 4096 rows of every batch, drawn at random.
+    Of rows with weights w a mean m has the standard error sqrt(sum w^2 (x - m)^2) / sum w, times
+    sqrt(n / (n - 1)) with the effective number of rows n. That is the error over rows that are
+    drawn with their weights: it does not depend on the unit of the weights, and a weight of 2 is
+    not worth two independent rows.
+
+    They are estimated from at most 4096 rows of every batch, drawn at random, those with weights
+    by w^2.
 
     References
     ----------
@@ -58,22 +64,40 @@ def standard_errors(moments: LatentMoments) -> dict[str, np.ndarray]:
     array([0.0425, 0.0001])
     """
     check_moments(moments)
-    (_, code2, _, code4), (_, variance2, _, variance4), (_, kl2, _, _) = moments.row_moments
-    of_square = code4 - code2**2
+    of_square, variance2, of_square_of_variance, kl2 = _row_variances(moments)
     if moments.sampled:
         of_square = of_square + variance2
     variances = {
         "variance_of_mean": of_square,
         "mean_of_variance": variance2,
-        "variance_of_variance": variance4 - variance2**2,
+        "variance_of_variance": of_square_of_variance,
         "kl": kl2,
         "explained_variance_ratio": _of_share(moments, of_square),
     }
-    n_samples = moments.n_samples if moments.n_samples >= MIN_ROWS else np.nan
+    n_samples = moments.n_effective if moments.n_effective >= MIN_ROWS else np.nan
     # Rounding must not turn the spread of a constant negative.
     return {
         name: np.sqrt(np.maximum(value, 0) / (n_samples - 1)) for name, value in variances.items()
     }
+
+
+def _row_variances(moments):
+    """Variances over rows of (x - E[x])^2, s2, (s2 - E[s2])^2 and the divergence."""
+    of_codes, of_variances, of_divergence = moments.row_moments
+    if moments.effective_samples is None:
+        (_, code2, _, code4), (_, variance2, _, variance4) = of_codes, of_variances
+        return code4 - code2**2, variance2, variance4 - variance2**2, of_divergence[1]
+    # Rows count by w^2 there, and their mean is not that of the moments.
+    code2, code4 = about(of_codes, moments.code_mean)
+    variance = moments.code_scatter.diagonal() / moments.n_samples
+    variance2, variance4 = about(of_variances, moments.mean_of_variance)
+    of_variance = moments.variance_of_variance
+    return (
+        code4 - 2 * variance * code2 + variance**2,
+        variance2,
+        variance4 - 2 * of_variance * variance2 + of_variance**2,
+        about(of_divergence, moments.kl)[0],
+    )
 
 
 def _of_share(moments, of_square):
@@ -101,7 +125,7 @@ def is_prior_like(moments: LatentMoments) -> np.ndarray:
     prior_like : ndarray of shape (n_components,), bool
     """
     mean, m2, m3, m4 = moments.row_moments[0]
-    n_rows = min(moments.n_samples, MAX_ROWS)
+    n_rows = min(moments.n_effective, MAX_ROWS)
     deviations = np.abs([mean, m2 - 1, m3 / m2**1.5, m4 / m2**2 - 3])
     excess = np.maximum(deviations - np.array([[0.05], [0.1], [0.1], [0.2]]), 0)
     chi2 = (excess**2 * n_rows / np.array([[1], [2], [6], [24]])).sum(axis=0)

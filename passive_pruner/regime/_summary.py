@@ -43,7 +43,7 @@ def is_decided(moments: LatentMoments, criterion: str, threshold: float) -> np.n
     if not rule.statistics.keys() <= errors.keys():
         return np.zeros(len(types), dtype=bool)
     values = [getattr(moments, name) for name in rule.statistics]
-    n_samples = moments.n_samples
+    n_samples = moments.n_effective
     width = 2 * (n_samples - 1) / (n_samples - 5) if n_samples >= MIN_ROWS else np.nan
     steps = [width * errors[name] for name in rule.statistics]
     decided = np.asarray(np.isfinite(steps).all(axis=0))
@@ -97,8 +97,14 @@ def summarize(
         outcome = "All are kept: a threshold of 0 drops nothing."
     else:
         outcome = f"{np.sum(kept)} kept, {np.sum(~kept)} dropped{'.' if kept.all() else ':'}"
+    rows = f"{moments.n_samples} rows"
+    if moments.effective_samples is not None:
+        rows = (
+            f"rows that weigh {moments.n_samples:.6g} together (as many as "
+            f"{moments.n_effective:.6g} of equal weight)"
+        )
     lines = [
-        f"{len(types)} latent variables in {moments.n_samples} rows: {counts}.",
+        f"{len(types)} latent variables in {rows}: {counts}.",
         f"Rule: {rule.words.format(threshold=_exact(threshold))}.",
         outcome,
     ]
@@ -130,7 +136,7 @@ def summarize(
             f"the rule gives: {count}"
         )
         lines += [line(j) for j in undecided]
-    elif moments.n_samples >= MIN_ROWS and not known:
+    elif moments.n_effective >= MIN_ROWS and not known:
         lines.append("How sure: there is no standard error for this criterion.")
     elif not known:
         lines.append(f"How sure: that cannot be told from fewer than {MIN_ROWS} rows.")

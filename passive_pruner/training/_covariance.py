@@ -2,10 +2,16 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from passive_pruner._common._rows import CHUNK_ROWS, Rows
+from passive_pruner._common._sample_weight import (
+    drawn_by_weight,
+    effective_number,
+    weighted,
+)
 from passive_pruner.training._factor_analysis import Factors
 
 # Rows that stand for a table with missing cells, which EM has to read again and again.
@@ -24,8 +30,9 @@ class Moments:
     mean : ndarray of shape (n_features,)
     covariance : ndarray of shape (n_features, n_features)
     n_samples : float
-        Number of rows. With missing cells it is larger: a covariance in which missing cells have
-        their expected values counts noise less than that of as many complete rows does.
+        Number of rows, or effective number of rows with weights. With missing cells it is larger: a
+        covariance in which missing cells have their expected values counts noise less than that of
+        as many complete rows does.
     present : ndarray of shape (n_features,)
         Share of the cells that are present.
     """
@@ -51,22 +58,33 @@ def moments(X: Rows, rows: np.ndarray, values: Callable[[np.ndarray], np.ndarray
     -------
     moments : Moments
     """
-    n, shift = 0, None
+    n, squares, shift = 0, 0.0, None
     for part, numbers in _chunks(X, rows):
-        chunk = values(part[numbers])
+        chunk, weights = values(part[numbers]), part.weights_of(numbers)
         if shift is None:
             # Squares of what is far from 0 lose the digits that tell how it varies.
             shift = chunk.mean(axis=0)
             total, square = np.zeros_like(shift), np.zeros((len(shift), len(shift)))
         chunk -= shift
-        total += chunk.sum(axis=0)
-        square += chunk.T @ chunk
-        n += len(chunk)
+        if weights is None:
+            total += chunk.sum(axis=0)
+            square += chunk.T @ chunk
+            n += len(chunk)
+        else:
+            total += weights @ chunk
+            square += chunk.T @ (weights[:, np.newaxis] * chunk)
+            n += weights.sum()
+            squares += np.sum(weights**2)
     mean = total / n
-    return Moments(shift + mean, square / n - np.outer(mean, mean), n, np.ones(len(mean)))
+    n_samples = n**2 / squares if squares else n
+    return Moments(shift + mean, square / n - np.outer(mean, mean), n_samples, np.ones(len(mean)))
 
 
-def moments_with_missing(table: np.ndarray, fit: Callable[[Moments], Factors]) -> Moments:
+def moments_with_missing(
+    table: np.ndarray,
+    fit: Callable[[Moments], Factors],
+    weights: np.ndarray | None = None,
+) -> Moments:
     """Estimate the moments that rows would have without missing cells.
 
     The EM algorithm: a factor analysis of the moments so far tells what to expect of the missing
@@ -79,19 +97,23 @@ def moments_with_missing(table: np.ndarray, fit: Callable[[Moments], Factors]) -
         Rows with NaN in missing cells.
     fit : callable
         Fits a factor analysis to moments.
+    weights : ndarray of shape (n_samples,), optional
+        Weights of the rows.
 
     Returns
     -------
     moments : Moments
     """
     present = ~np.isnan(table)
-    counts = np.maximum(present.sum(axis=0), 1)
-    mean = np.nansum(table, axis=0) / counts
-    variance = np.nansum((table - mean) ** 2, axis=0) / counts
+    counts = np.sum(weighted(present, weights), axis=0)
+    counts = np.where(counts > 0, counts, 1)
+    mean = np.nansum(weighted(table, weights), axis=0) / counts
+    variance = np.nansum(weighted((table - mean) ** 2, weights), axis=0) / counts
     noise = np.where(variance > 0, variance, 1.0)
-    result = _expected(table, present, mean, Factors(np.zeros((len(mean), 0)), noise, np.zeros(0)))
+    factors = Factors(np.zeros((len(mean), 0)), noise, np.zeros(0))
+    result = _expected(table, present, mean, factors, weights)
     for _ in range(ROUNDS if not present.all() else 0):
-        result = _expected(table, present, result.mean, fit(result))
+        result = _expected(table, present, result.mean, fit(result), weights)
     return result
 
 
@@ -109,9 +131,36 @@ def sample(X: Rows, rows: np.ndarray) -> np.ndarray:
     return kept
 
 
-def _expected(table, present, mean, factors):
+def weighted_sample(X: Rows, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Draw some 4096 rows by their weights, or take all where there are no more of them.
+
+    Returns
+    -------
+    table : ndarray of shape (n_drawn, n_features)
+        Rows, each once.
+    weights : ndarray of shape (n_drawn,)
+        Their weights, in units of the mean weight of the rows.
+    """
+    rng = np.random.RandomState(0)
+    total, n_rows = X.pass_weight(rows)
+    kept, weights = [], []
+    for part, numbers in X.parts(rows, rng):
+        of_part: Any = part.weights_of(numbers)
+        if n_rows > MAX_ROWS:
+            n_drawn = MAX_ROWS * of_part.sum() / total
+            drawn = drawn_by_weight(of_part, n_drawn, rng.random_sample())
+            places, of_part = np.unique(drawn, return_counts=True)
+            numbers = numbers[places]
+        kept.append(part[numbers])
+        weights.append(of_part * (1.0 if n_rows > MAX_ROWS else n_rows / total))
+    return np.concatenate(kept), np.concatenate(weights)
+
+
+def _expected(table, present, mean, factors, weights):
     """Moments with the expected values of missing cells, and of their products, under a model."""
     n, k = len(table), len(factors.gain)
+    n_samples = n if weights is None else effective_number(weights)
+    shares = None if weights is None else weights * (n / weights.sum())
     scaled = factors.loadings / factors.noise[:, np.newaxis]
     products = (factors.loadings[:, :, np.newaxis] * scaled[:, np.newaxis]).reshape(
         len(mean), k * k
@@ -124,20 +173,24 @@ def _expected(table, present, mean, factors):
         precision = np.eye(k) + (present[chunk] @ products).reshape(len(centred), k, k)
         posterior = np.linalg.inv(precision)
         codes = np.einsum("njk,nk->nj", posterior, centred @ scaled)
+        if shares is not None:
+            posterior *= shares[chunk, np.newaxis, np.newaxis]
         total_posterior += posterior.sum(axis=0)
         filled[chunk] = np.where(present[chunk], centred, codes @ factors.loadings.T)
-    change = filled.mean(axis=0)
+    change = weighted(filled, shares).mean(axis=0)
     filled -= change
-    share = present.mean(axis=0)
-    both_missing = (~present).T.astype(float) @ (~present) / n
+    share = weighted(present, shares).mean(axis=0)
+    both_missing = (~present).T.astype(float) @ weighted(~present, shares) / n
     # The posterior of a row depends on which of its cells are missing; on average it is this.
     spread = factors.loadings @ (total_posterior / n) @ factors.loadings.T
     covariance = (
-        filled.T @ filled / n + both_missing * spread + np.diag((1 - share) * factors.noise)
+        filled.T @ weighted(filled, shares) / n
+        + both_missing * spread
+        + np.diag((1 - share) * factors.noise)
     )
     # A covariance of noise is damped to the share of pairs that are present, r^2, and its standard
     # deviation to r: it looks as it would in n / r^2 complete rows.
-    return Moments(mean + change, covariance, n / max(share.mean(), 1 / n) ** 2, share)
+    return Moments(mean + change, covariance, n_samples / max(share.mean(), 1 / n) ** 2, share)
 
 
 def _chunks(X: Rows, rows: np.ndarray) -> Iterator[tuple[Rows, np.ndarray]]:

@@ -6,12 +6,14 @@ import numpy as np
 import torch
 
 from passive_pruner._common._rows import Rows
+from passive_pruner._common._sample_weight import weighted
 from passive_pruner.training._counterpart import counterparts
 from passive_pruner.training._covariance import (
     Moments,
     moments,
     moments_with_missing,
     sample,
+    weighted_sample,
 )
 from passive_pruner.training._factor_analysis import (
     NOISE_FLOOR,
@@ -89,11 +91,19 @@ class FactorAnalysisStart:
         self.n_features = X.shape[1]
         model = LinearModel(likelihood, self.n_features, 0)
         self._held_out = model.values(X[held_out])
-        self._table = model.values(sample(X, rows)) if allow_missing else None
-        self._moments = None if allow_missing else moments(X, rows, model.values)
+        self._held_out_weights = X.weights_of(held_out)
+        self._pass_weight = X.pass_weight(rows)
+        self._table = self._table_weights = self._moments = None
+        if not allow_missing:
+            self._moments = moments(X, rows, model.values)
+        elif X.weights is None:
+            self._table = model.values(sample(X, rows))
+        else:
+            drawn, self._table_weights = weighted_sample(X, rows)
+            self._table = model.values(drawn)
         if model.is_expansion:
-            compared = X[held_out if len(held_out) else rows[:N_BOUND_ROWS]]
-            self._compared = torch.from_numpy(compared)
+            compared = held_out if len(held_out) else rows[:N_BOUND_ROWS]
+            self._compared = torch.from_numpy(X[compared]), X.weights_of(compared)
 
     @torch.no_grad()
     def write(self, network: VAE, max_factors: int | None = None) -> int:
@@ -127,7 +137,7 @@ class FactorAnalysisStart:
             for spread in SPREADS:
                 bounded = model.bounded(factors, of_rows, spread)
                 _write(network, model, bounded, of_rows, self.beta)
-                elbos.append(_elbo(network, self._compared))
+                elbos.append(_elbo(network, *self._compared))
             bound = SPREADS[int(np.argmax(np.nan_to_num(elbos, nan=-np.inf)))]
         bounded = model.bounded(factors, of_rows, bound)
         return _write(network, model, bounded, of_rows, self.beta)
@@ -135,17 +145,24 @@ class FactorAnalysisStart:
     def _fit(self, model):
         """Fit factors to the rows, and return them with the moments of the rows."""
         if self._moments is not None:
-            n_held_out, of_rows = len(self._held_out), self._moments
-            weight = n_held_out / (of_rows.n_samples + n_held_out)
+            table, weights, of_rows = self._held_out, self._held_out_weights, self._moments
+            if weights is None:  # of blocks, moments alone know the number of rows
+                share = len(table) / (of_rows.n_samples + len(table))
+            else:
+                share = weights.sum() / (self._pass_weight[0] + weights.sum())
             factors = model.fit(of_rows)
-            return model.with_noise_of(self._held_out, weight, of_rows, factors), of_rows
-        of_rows = moments_with_missing(self._table, model.fit)
+            return model.with_noise_of(table, share, of_rows, factors, weights), of_rows
+        weights = self._table_weights
+        of_rows = moments_with_missing(self._table, model.fit, weights)
         factors = model.fit(of_rows)
         # No linear map is the posterior of every row, so there is more noise than in the factor
         # analysis: as much as the codes leave. With more of it, the best map is another one.
         table = np.concatenate([self._table, self._held_out])
+        if weights is not None:
+            total, n_rows = self._pass_weight
+            weights = np.concatenate([weights, self._held_out_weights * (n_rows / total)])
         for _ in range(NOISE_ROUNDS if np.isnan(table).any() else 1):
-            factors = model.with_noise_of(table, 1.0, of_rows, factors)
+            factors = model.with_noise_of(table, 1.0, of_rows, factors, weights)
         return factors, of_rows
 
 
@@ -194,7 +211,12 @@ class LinearModel:
         return Factors(loadings, noise, factors.gain)
 
     def with_noise_of(
-        self, table: np.ndarray, weight: float, of_rows: Moments, factors: Factors
+        self,
+        table: np.ndarray,
+        share: float,
+        of_rows: Moments,
+        factors: Factors,
+        weights: np.ndarray | None = None,
     ) -> Factors:
         """Give learned noise a share of what the codes leave of a table.
 
@@ -202,10 +224,12 @@ class LinearModel:
         ----------
         table : ndarray of shape (n_samples, n_features)
             Values, with NaN in missing cells.
-        weight : float
+        share : float
             The share.
         of_rows, factors
             Moments, and the factors that were fitted to them.
+        weights : ndarray of shape (n_samples,), optional
+            Weights of the rows of the table.
 
         Returns
         -------
@@ -216,13 +240,14 @@ class LinearModel:
         present = ~np.isnan(table)
         centred = np.where(present, table - of_rows.mean, 0.0)
         left = centred - centred @ factors.posterior_map().T @ factors.loadings.T
-        n_present = present.sum(axis=0)
-        square = np.sum(left**2, axis=0, where=present) / np.maximum(n_present, 1)
+        n_present = np.sum(weighted(present, weights), axis=0)
+        square = np.sum(weighted(left**2, weights), axis=0, where=present)
+        square /= np.where(n_present > 0, n_present, 1)
         # Over the posterior of a row the codes vary, and what is left with them.
         of_table = square + factors.loadings**2 @ (1 / (1 + factors.gain))
         variance = of_rows.covariance.diagonal()
         of_table = np.maximum(of_table, NOISE_FLOOR * np.where(variance > 0, variance, 1.0))
-        share = np.where(n_present > 0, weight, 0.0)
+        share = np.where(n_present > 0, share, 0.0)
         noise = (1 - share) * factors.noise + share * of_table
         units = np.where(self.groups < 0, 1.0, self._noise_units(of_rows)) ** 2
         noise = pooled(noise / units, self.groups) * units
@@ -273,11 +298,13 @@ def _write(network, model, factors, of_rows, beta):
     return int(np.sum(factors.gain > 0))
 
 
-def _elbo(network, x):
+def _elbo(network, x, weights):
+    """Mean ELBO of some rows, or with weights a sum in proportion to it."""
     generator = torch.Generator("cpu").manual_seed(0)
     d = network.decoder.linear.in_features
     noise = torch.randn(1, len(x), d, generator=generator, dtype=torch.float32, device="cpu")
-    return network.elbo(x, noise).mean().item()
+    elbo = network.elbo(x, noise)
+    return elbo.mean().item() if weights is None else float(weights @ elbo.numpy())
 
 
 def _write_encoder(network, factors, of_rows, beta):

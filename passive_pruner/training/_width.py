@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from passive_pruner._common._rows import Rows
+from passive_pruner._common._sample_weight import weighted
 from passive_pruner.training._training import ACTIVITY_THRESHOLD
 from passive_pruner.vae._network import VAE
 from passive_pruner.vae._objective import kl_per_variable
@@ -99,10 +100,15 @@ def find_variables(
 @torch.no_grad()
 def informative(network: VAE, X: Rows, seed: int) -> np.ndarray:
     """Numbers of the variables that carry information, or that of the one that carries most."""
-    x = torch.from_numpy(X.draw(MAX_ROWS, np.random.default_rng(seed))[:])
+    drawn = X.draw(MAX_ROWS, np.random.default_rng(seed))
+    x = torch.from_numpy(drawn[:])
     device = next(network.parameters()).device
     with LocalDraws(seed):  # networks of the user may draw even in evaluation mode
-        kl = kl_per_variable(*network.eval().encode(x.to(device))).mean(dim=0).cpu().numpy()
+        of_rows = kl_per_variable(*network.eval().encode(x.to(device)))
+        if drawn.weights is None:
+            kl = of_rows.mean(dim=0).cpu().numpy()
+        else:
+            kl = np.average(of_rows.cpu().numpy(), axis=0, weights=drawn.weights)
     numbers = np.flatnonzero(kl > INFORMATION)
     return numbers if len(numbers) else np.array([int(np.argmax(kl))])
 
@@ -157,30 +163,50 @@ def necessary_factors(network: VAE, X: Rows, rows: np.ndarray, seed: int) -> int
     .. [2] A. Rahimi and B. Recht, "Random features for large-scale kernel machines", NIPS 2007.
     """
     rng = np.random.default_rng(seed)
-    drawn = rng.choice(rows, min(len(rows), REGRESSION_ROWS), replace=False)
-    mean, log_variance = network.eval().encode(torch.from_numpy(X[np.sort(drawn)]))
-    codes, variance = mean.double().numpy(), log_variance.double().exp().mean(dim=0).numpy()
+    shares = None
+    if X.weights is None:
+        drawn = rng.choice(rows, min(len(rows), REGRESSION_ROWS), replace=False)
+        table = X[np.sort(drawn)]
+    else:
+        of_rows = X.part(rows).draw(REGRESSION_ROWS, rng)
+        weights: Any = of_rows.weights
+        table, shares = of_rows[:], weights / weights.mean()
+    mean, log_variance = network.eval().encode(torch.from_numpy(table))
+    codes, variances = mean.double().numpy(), log_variance.double().exp()
+    if shares is None:
+        variance = variances.mean(dim=0).numpy()
+    else:
+        variance = shares @ variances.numpy() / len(shares)
     order = np.argsort(variance, kind="stable")
     order = order[codes.std(axis=0)[order] > 0]
     variance = variance[order]
-    codes = codes[:, order] - codes[:, order].mean(axis=0)
-    codes /= codes.std(axis=0)
+    codes = codes[:, order] - np.average(codes[:, order], axis=0, weights=shares)
+    if shares is None:
+        codes /= codes.std(axis=0)
+    else:
+        codes /= np.sqrt(shares @ codes**2 / len(shares))
     as_variables = np.cumsum(-np.log(variance) / 2)
     drops = np.diff(np.log(1 / variance - 1))
     costs = {len(variance): as_variables[-1]}
     for k in np.argsort(drops, kind="stable")[:N_CANDIDATES] + 1:
-        share = _unexplained(codes[:, :k], codes[:, k:], rng)
+        share = _unexplained(codes[:, :k], codes[:, k:], shares, rng)
         costs[int(k)] = as_variables[k - 1] + np.sum(np.maximum(share / variance[k:] - 1, 0)) / 2
     return min(costs, key=lambda k: (costs[k], k))
 
 
-def _unexplained(codes, others, rng):
-    """Share of the variance of other columns, 1 each, that no smooth function of codes explains."""
+def _unexplained(codes, others, shares, rng):
+    """Share of the variance of other columns, 1 each, that no smooth function of codes explains.
+
+    `shares` are weights of the rows, 1 on average, or None.
+    """
     n, k = codes.shape
     n_functions = min(MAX_FUNCTIONS, n // 2)
     slopes = rng.standard_normal((k, n_functions)) * BEND / np.sqrt(k)
     cosines = np.cos(codes @ slopes + rng.uniform(0, 2 * np.pi, n_functions))
     inputs = np.hstack([cosines, codes, np.ones((n, 1))])
+    if shares is not None:  # least squares with weights
+        root = np.sqrt(shares)
+        inputs, others = weighted(inputs, root), weighted(others, root)
     eigenvalues, vectors = np.linalg.eigh(inputs.T @ inputs)
     inputs = inputs @ vectors
     squares, products = inputs**2, inputs.T @ others

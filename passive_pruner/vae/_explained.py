@@ -49,7 +49,9 @@ class Explained(NamedTuple):
 
 
 @torch.no_grad()
-def explain(network: VAE, chunks: Iterable[torch.Tensor]) -> Explained:
+def explain(
+    network: VAE, chunks: Iterable[torch.Tensor], weights: np.ndarray | None = None
+) -> Explained:
     """Set one variable at a time to 0 and see how far the decoded rows move.
 
     Parameters
@@ -58,21 +60,33 @@ def explain(network: VAE, chunks: Iterable[torch.Tensor]) -> Explained:
         In evaluation mode.
     chunks : iterable of Tensor of shape (n_rows, n_features)
         Rows, a few at a time, on the device of the network.
+    weights : ndarray of shape (n_samples,), optional
+        Weights of all these rows.
     """
     change: list[list[float]] = []
     squares, decodings = [], []
+    shares, start = None, 0
+    if weights is not None:  # 1 on average
+        shares = torch.from_numpy(weights / weights.mean())[:, None]
     for x in chunks:
         mean, _ = network.encode(x)
         decoded = network.standardized_mean(mean)
-        change.append([_moved(network, mean, j, decoded) for j in range(mean.shape[1])])
+        of_x = None if shares is None else shares[start : start + len(x)].to(decoded)
+        start += len(x)
+        change.append([_moved(network, mean, j, decoded, of_x) for j in range(mean.shape[1])])
         squares.append((mean**2).cpu())
         decodings.append(decoded.cpu())
     square = torch.cat(squares).double()
     total = torch.cat(decodings).var(dim=0, correction=0).double().sum()
+    if shares is not None:
+        square, decoded = shares * square, torch.cat(decodings).double()
+        decoded = decoded - (shares * decoded).mean(dim=0)
+        total = (shares * decoded**2).mean(dim=0).sum()
     return Explained(np.sum(change, axis=0) / len(square), square.mean(dim=0).numpy(), float(total))
 
 
-def _moved(network, mean, j, decoded):
+def _moved(network, mean, j, decoded, shares):
     without = mean.clone()
     without[:, j] = 0
-    return float(((network.standardized_mean(without) - decoded) ** 2).sum())
+    square = (network.standardized_mean(without) - decoded) ** 2
+    return float((square if shares is None else shares * square).sum())

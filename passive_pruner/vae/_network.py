@@ -9,7 +9,7 @@ from torch import nn
 from passive_pruner._common._parameters import explain_memory
 from passive_pruner.vae._architectures import MLP, Architecture, Conv
 from passive_pruner.vae._likelihoods import Likelihood, LikelihoodModule
-from passive_pruner.vae._likelihoods._base import clamp
+from passive_pruner.vae._likelihoods._base import build_module, clamp
 from passive_pruner.vae._objective import kl_per_variable
 from passive_pruner.vae._random import LocalDraws
 
@@ -162,7 +162,7 @@ class Blueprint:
     n_components: int
     allow_missing: bool
 
-    def build(self, X: np.ndarray, seed: int) -> VAE:
+    def build(self, X: np.ndarray, seed: int, sample_weight: np.ndarray | None = None) -> VAE:
         """Make an untrained network on the CPU, in float32.
 
         Parameters
@@ -171,6 +171,8 @@ class Blueprint:
             Rows that the likelihood takes its start values from.
         seed : int
             Seed of the weights.
+        sample_weight : ndarray of shape (n_samples,), optional
+            Weights of the rows.
         """
         what = (
             f"the networks of {self.architecture!r} between {self.n_features} columns and "
@@ -182,7 +184,7 @@ class Blueprint:
                 self.n_components,
                 self.likelihood.n_outputs(self.n_features),
             )
-            likelihood = self.likelihood.build(X, allow_missing=self.allow_missing)
+            likelihood = build_module(self.likelihood, X, self.allow_missing, sample_weight)
         return VAE(encoder, decoder, likelihood, self.allow_missing).float()
 
     def load(self, weights: dict[str, np.ndarray]) -> VAE:

@@ -2,6 +2,7 @@
 
 from abc import ABCMeta, abstractmethod
 from collections.abc import Sequence
+from inspect import signature
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -10,6 +11,7 @@ from sklearn.utils import gen_batches
 from torch import nn
 from torch.distributions import Distribution
 
+from passive_pruner._common._sample_weight import weighted
 from passive_pruner.vae._component import Component
 
 # Adam moves a parameter by about the learning rate per step, whatever its gradient: a log-variance
@@ -177,7 +179,13 @@ class Likelihood(Component, metaclass=ABCMeta):
         """
 
     @abstractmethod
-    def build(self, X: np.ndarray, *, allow_missing: bool = False) -> LikelihoodModule:
+    def build(
+        self,
+        X: np.ndarray,
+        *,
+        allow_missing: bool = False,
+        sample_weight: np.ndarray | None = None,
+    ) -> LikelihoodModule:
         """Make the torch module, its parameters started from the training data.
 
         Whatever the module takes from the values of `X` has to be a parameter or a buffer of it
@@ -192,12 +200,38 @@ class Likelihood(Component, metaclass=ABCMeta):
             by the saved one.
         allow_missing : bool, default=False
             Whether this data, or any given later, may have NaN.
+        sample_weight : ndarray of shape (n_samples,), float64, or None, default=None
+            Weights of the rows, all above 0. Passed only where rows have weights: without this
+            parameter a likelihood is for rows that have none.
 
         Returns
         -------
         module : LikelihoodModule
             In float32, on the CPU.
         """
+
+
+def build_module(
+    likelihood: Likelihood,
+    X: np.ndarray,
+    allow_missing: bool,
+    sample_weight: np.ndarray | None,
+) -> LikelihoodModule:
+    """Make the module of a likelihood, with weights of rows where there are some.
+
+    Raises
+    ------
+    ValueError
+        If there are weights and the likelihood takes none.
+    """
+    if sample_weight is None:
+        return likelihood.build(X, allow_missing=allow_missing)
+    if "sample_weight" not in signature(likelihood.build).parameters:
+        raise ValueError(
+            f"The likelihood {likelihood!r} takes no sample_weight: its build has no parameter of "
+            "this name. Add it, or fit without weights."
+        )
+    return likelihood.build(X, allow_missing=allow_missing, sample_weight=sample_weight)
 
 
 def cell_error(message: str, column: int | str) -> ValueError:
@@ -235,7 +269,9 @@ def first_cell(X: np.ndarray, wrong: np.ndarray) -> tuple[float, int]:
     return X[row, column], int(column)
 
 
-def column_moments(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def column_moments(
+    X: np.ndarray, sample_weight: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Mean and variance of the values that are present; 0 and 1 where there are none.
 
     A constant column too has a variance of 1, so that it can be divided by.
@@ -243,6 +279,8 @@ def column_moments(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Parameters
     ----------
     X : ndarray of shape (n_samples, n_features)
+    sample_weight : ndarray of shape (n_samples,), optional
+        Weights of the rows.
 
     Returns
     -------
@@ -254,14 +292,18 @@ def column_moments(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     # In blocks of columns: the temporary arrays are in float64 and several times as large as X.
     for columns in gen_batches(X.shape[1], COLUMNS):
         block = np.asarray(X[:, columns], dtype=np.float64)
-        n_present = np.maximum(np.sum(~np.isnan(block), axis=0), 1)
+        n_present = np.sum(weighted(~np.isnan(block), sample_weight), axis=0)
+        n_present = np.where(n_present > 0, n_present, 1)
         # Rounded sums say of a constant column that it varies; comparing its values does not.
         low, high = np.fmin.reduce(block, axis=0), np.fmax.reduce(block, axis=0)
-        centre = np.where(low == high, low, np.nansum(block, axis=0) / n_present)
+        centre = np.where(
+            low == high, low, np.nansum(weighted(block, sample_weight), axis=0) / n_present
+        )
         block = block - centre
-        rest = np.nansum(block, axis=0) / n_present
+        rest = np.nansum(weighted(block, sample_weight), axis=0) / n_present
         mean[columns] = centre + rest
-        variance[columns] = np.nansum((block - rest) ** 2, axis=0) / n_present
+        square = weighted((block - rest) ** 2, sample_weight)
+        variance[columns] = np.nansum(square, axis=0) / n_present
     variance[variance == 0] = 1.0
     return mean, variance
 

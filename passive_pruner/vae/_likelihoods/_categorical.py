@@ -57,7 +57,13 @@ class Categorical(Likelihood):
                 f"row of X sums to {total[0]:.6g}. {advice}"
             )
 
-    def build(self, X: np.ndarray, *, allow_missing: bool = False) -> LikelihoodModule:
+    def build(
+        self,
+        X: np.ndarray,
+        *,
+        allow_missing: bool = False,
+        sample_weight: np.ndarray | None = None,
+    ) -> LikelihoodModule:
         return CategoricalModule(missing=allow_missing)
 
 

@@ -10,6 +10,7 @@ from torch import nn
 from torch.distributions import NegativeBinomial as NegativeBinomialDistribution
 from torch.distributions import Poisson as PoissonDistribution
 
+from passive_pruner._common._sample_weight import effective_number, weighted
 from passive_pruner.vae._likelihoods._base import (
     STRETCH,
     Likelihood,
@@ -96,8 +97,14 @@ class Poisson(_CountLikelihood):
     (4, 6)
     """
 
-    def build(self, X: np.ndarray, *, allow_missing: bool = False) -> LikelihoodModule:
-        return PoissonModule(X, self.exposure, missing=allow_missing)
+    def build(
+        self,
+        X: np.ndarray,
+        *,
+        allow_missing: bool = False,
+        sample_weight: np.ndarray | None = None,
+    ) -> LikelihoodModule:
+        return PoissonModule(X, self.exposure, missing=allow_missing, sample_weight=sample_weight)
 
 
 class NegativeBinomial(_CountLikelihood):
@@ -146,21 +153,37 @@ class NegativeBinomial(_CountLikelihood):
     True
     """
 
-    def build(self, X: np.ndarray, *, allow_missing: bool = False) -> LikelihoodModule:
-        return NegativeBinomialModule(X, self.exposure, missing=allow_missing)
+    def build(
+        self,
+        X: np.ndarray,
+        *,
+        allow_missing: bool = False,
+        sample_weight: np.ndarray | None = None,
+    ) -> LikelihoodModule:
+        return NegativeBinomialModule(
+            X, self.exposure, missing=allow_missing, sample_weight=sample_weight
+        )
 
 
 class _CountModule(LikelihoodModule):
-    def __init__(self, X: np.ndarray, exposure: str | None, *, missing: bool):
+    def __init__(
+        self,
+        X: np.ndarray,
+        exposure: str | None,
+        *,
+        missing: bool,
+        sample_weight: np.ndarray | None = None,
+    ):
         super().__init__(missing=missing)
         self.exposure = exposure
-        log_mean, log_variance = column_moments(np.log1p(X))
+        log_mean, log_variance = column_moments(np.log1p(X), sample_weight)
         # One scale for all columns: logarithms are without units, and dividing by the deviation of
         # each column would blow up the noise of rare counts.
         self._register("log_mean", log_mean)
         self._register("log_scale", np.sqrt(log_variance.mean()))
         # A column without a count gets the rate of half a count in all rows.
-        column_mean = np.maximum(column_moments(X)[0], 0.5 / len(X))
+        n_rows = len(X) if sample_weight is None else effective_number(sample_weight)
+        column_mean = np.maximum(column_moments(X, sample_weight)[0], 0.5 / n_rows)
         self._register("location", np.log(column_mean))
         # With missing cells the sums of rows are too small, but that of the column means is not.
         self._register("mean_row_sum", column_mean.sum())
@@ -206,13 +229,20 @@ class PoissonModule(_CountModule):
 
 
 class NegativeBinomialModule(_CountModule):
-    def __init__(self, X: np.ndarray, exposure: str | None, *, missing: bool):
-        super().__init__(X, exposure, missing=missing)
+    def __init__(
+        self,
+        X: np.ndarray,
+        exposure: str | None,
+        *,
+        missing: bool,
+        sample_weight: np.ndarray | None = None,
+    ):
+        super().__init__(X, exposure, missing=missing, sample_weight=sample_weight)
         # Method of moments, the outputs of the decoder being zero: E[(x - m)^2 - m] = m^2 / theta.
         x = torch.from_numpy(np.asarray(X, dtype=np.float32))
         mean = self.log_rate(torch.zeros_like(x), x).double().exp().numpy()
-        excess = np.nansum((X - mean) ** 2 - mean, axis=0)
-        square = np.sum(mean**2, axis=0, where=~np.isnan(X))
+        excess = np.nansum(weighted((X - mean) ** 2 - mean, sample_weight), axis=0)
+        square = np.sum(weighted(mean**2, sample_weight), axis=0, where=~np.isnan(X))
         dispersion = np.maximum(excess, 0) / np.maximum(square, np.finfo(np.float64).tiny)
         bound = math.exp(LOG_INVERSE_DISPERSION_BOUND)
         self._register("start", -np.log(np.clip(dispersion, 1 / bound, bound)))

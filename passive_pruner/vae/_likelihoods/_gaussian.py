@@ -11,6 +11,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from torch import nn
 from torch.distributions import Normal
 
+from passive_pruner._common._sample_weight import effective_number
 from passive_pruner.vae._likelihoods._base import (
     STRETCH,
     Likelihood,
@@ -84,8 +85,14 @@ class Gaussian(Likelihood):
     def shiftable(self, n_features: int) -> np.ndarray:
         return np.ones(n_features, dtype=bool)
 
-    def build(self, X: np.ndarray, *, allow_missing: bool = False) -> LikelihoodModule:
-        return GaussianModule(X, self.variance, missing=allow_missing)
+    def build(
+        self,
+        X: np.ndarray,
+        *,
+        allow_missing: bool = False,
+        sample_weight: np.ndarray | None = None,
+    ) -> LikelihoodModule:
+        return GaussianModule(X, self.variance, missing=allow_missing, sample_weight=sample_weight)
 
 
 class GaussianModule(LikelihoodModule):
@@ -94,11 +101,18 @@ class GaussianModule(LikelihoodModule):
     start: torch.Tensor
     log_floor: torch.Tensor
 
-    def __init__(self, X: np.ndarray, variance: str | float, *, missing: bool):
+    def __init__(
+        self,
+        X: np.ndarray,
+        variance: str | float,
+        *,
+        missing: bool,
+        sample_weight: np.ndarray | None = None,
+    ):
         super().__init__(missing=missing)
         # The network sees standardised columns and predicts them: the model stays the same, but
         # its weights are of the size that Adam's steps suit, whatever the units of the data.
-        column_mean, column_variance = column_moments(X)
+        column_mean, column_variance = column_moments(X, sample_weight)
         self._register("location", column_mean)
         self._register("scale", np.sqrt(column_variance))
         if variance == "per_feature":
@@ -108,7 +122,7 @@ class GaussianModule(LikelihoodModule):
         self._register("start", np.log(start))
         floor = np.full(len(start), LOG_FLOOR)
         if variance == "per_feature":
-            floor = np.log(np.maximum(least_noise(X), FLOOR_PER_FEATURE))
+            floor = np.log(np.maximum(least_noise(X, sample_weight), FLOOR_PER_FEATURE))
         self._register("log_floor", floor)
         learned = isinstance(variance, str)
         log_ratio = math.log(START) / STRETCH if learned else 0.0
@@ -163,7 +177,7 @@ class GaussianModule(LikelihoodModule):
         return self.start + (STRETCH * self.log_ratio).clamp(min=self.log_floor)
 
 
-def least_noise(X: np.ndarray) -> np.ndarray:
+def least_noise(X: np.ndarray, sample_weight: np.ndarray | None = None) -> np.ndarray:
     """Least noise that some rows can tell of columns, as a share of their variance.
 
     A column that has one value in all rows but k can be reproduced in all of these, as a network
@@ -176,6 +190,8 @@ def least_noise(X: np.ndarray) -> np.ndarray:
     ----------
     X : ndarray of shape (n_samples, n_features)
         NaN where a cell is missing.
+    sample_weight : ndarray of shape (n_samples,), optional
+        Weights of the rows, of which there are as many as their effective number.
 
     Returns
     -------
@@ -184,7 +200,27 @@ def least_noise(X: np.ndarray) -> np.ndarray:
     """
     # Sorting takes several times the memory of what is sorted.
     blocks = gen_batches(X.shape[1], COLUMNS_AT_A_TIME)
+    if sample_weight is not None:
+        weights = sample_weight / sample_weight.sum() * effective_number(sample_weight)
+        return np.concatenate([_least_noise_of_weighted(X[:, block], weights) for block in blocks])
     return np.concatenate([_least_noise(X[:, block]) for block in blocks])
+
+
+def _least_noise_of_weighted(X, weights):
+    order = np.argsort(X, axis=0)
+    values = np.take_along_axis(X, order, axis=0)
+    weights = np.where(np.isnan(values), 0.0, weights[order])
+    n = weights.sum(axis=0)
+    n = np.where(n > 0, n, 1.0)
+    places = np.arange(len(X))[:, np.newaxis]
+    is_new = np.vstack([np.ones((1, X.shape[1]), bool), values[1:] != values[:-1]])
+    first = np.maximum.accumulate(np.where(is_new, places, 0), axis=0)
+    total = np.cumsum(weights, axis=0)
+    run = total - np.take_along_axis(total - weights, first, axis=0)
+    # Of f rows with the same value one does not tell that it is frequent.
+    repeated = np.max(run * (1 - 1 / (places - first + 1)), axis=0)
+    rest = np.maximum(n - np.max(run, axis=0), 0.0)
+    return np.where(rest > 1e-9 * n, repeated / n / (rest + 2), 0.0)
 
 
 def _least_noise(X):

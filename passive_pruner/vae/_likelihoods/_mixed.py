@@ -12,6 +12,7 @@ from passive_pruner.vae._likelihoods._base import (
     Likelihood,
     LikelihoodModule,
     Standardization,
+    build_module,
     cell_error,
 )
 from passive_pruner.vae._likelihoods._names import LIKELIHOODS
@@ -106,15 +107,22 @@ class Mixed(Likelihood):
                     raise cell_error(message, columns[column]) from None
                 raise ValueError(f"In columns {columns} of X: {error}") from error
 
-    def build(self, X: np.ndarray, *, allow_missing: bool = False) -> LikelihoodModule:
-        return MixedModule(self.parts, X, missing=allow_missing)
+    def build(
+        self,
+        X: np.ndarray,
+        *,
+        allow_missing: bool = False,
+        sample_weight: np.ndarray | None = None,
+    ) -> LikelihoodModule:
+        return MixedModule(self.parts, X, missing=allow_missing, sample_weight=sample_weight)
 
 
 class MixedModule(LikelihoodModule):
-    def __init__(self, parts, X: np.ndarray, *, missing: bool):
+    def __init__(self, parts, X: np.ndarray, *, missing: bool, sample_weight):
         super().__init__(missing=missing)
         self.parts = nn.ModuleList(
-            likelihood.build(X[:, columns], allow_missing=missing) for likelihood, columns in parts
+            build_module(likelihood, X[:, columns], missing, sample_weight)
+            for likelihood, columns in parts
         )
         self.n_columns = [len(columns) for _, columns in parts]
         self.n_outputs = [likelihood.n_outputs(len(columns)) for likelihood, columns in parts]

@@ -54,7 +54,13 @@ class Bernoulli(Likelihood):
     def check_data(self, X: np.ndarray) -> None:
         _check_unit_interval(X, "Bernoulli")
 
-    def build(self, X: np.ndarray, *, allow_missing: bool = False) -> LikelihoodModule:
+    def build(
+        self,
+        X: np.ndarray,
+        *,
+        allow_missing: bool = False,
+        sample_weight: np.ndarray | None = None,
+    ) -> LikelihoodModule:
         return BernoulliModule(missing=allow_missing)
 
 
@@ -94,7 +100,13 @@ class ContinuousBernoulli(Likelihood):
     def check_data(self, X: np.ndarray) -> None:
         _check_unit_interval(X, "continuous Bernoulli")
 
-    def build(self, X: np.ndarray, *, allow_missing: bool = False) -> LikelihoodModule:
+    def build(
+        self,
+        X: np.ndarray,
+        *,
+        allow_missing: bool = False,
+        sample_weight: np.ndarray | None = None,
+    ) -> LikelihoodModule:
         return _ContinuousBernoulliModule(missing=allow_missing)
 
 

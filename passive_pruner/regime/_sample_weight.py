@@ -1,0 +1,46 @@
+"""Weights of rows: checked, and turned into a number of rows."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+
+def checked_weights(sample_weight: ArrayLike, X) -> np.ndarray:
+    """Check the weights of rows as scikit-learn does.
+
+    Parameters
+    ----------
+    sample_weight : array-like of shape (n_samples,), or float
+        Weights.
+    X : array-like of shape (n_samples, ...)
+        The rows.
+
+    Returns
+    -------
+    weights : ndarray of shape (n_samples,), float64
+
+    Raises
+    ------
+    ValueError
+        If the weights are not finite, one for each row, and at least 0, or if all are 0.
+    """
+    # Imported here, as it takes longer than all else that moments need.
+    from sklearn.utils.validation import _check_sample_weight
+
+    weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+    if not weights.any():  # which scikit-learn lets pass before 1.9
+        raise ValueError("Sample weights must contain at least one non-zero number.")
+    return weights
+
+
+def effective_number(weights: np.ndarray) -> float:
+    """Return the number of rows of equal weight that are worth as many, (sum w)^2 / sum w^2.
+
+    The mean of so many rows varies as much as that of the rows with weights.
+
+    L. Kish, "Survey Sampling", 1965, section 11.7. It is exact where the weight of a row tells
+    nothing of how far the row is from the mean.
+    """
+    shares = weights / weights.max()  # whose squares neither overflow nor all vanish
+    return float(shares.sum() ** 2 / np.sum(shares**2))
