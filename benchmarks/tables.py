@@ -13,7 +13,8 @@ category, and seconds of the processor that fitting took.
 
 For the second, a tenth of all cells is hidden at random from the whole table. Imputers are fitted
 on the training rows, and fill in the test rows: the share of categories that they find, and the
-error of numbers in standard deviations. Imputers of scikit-learn see one-hot columns, standardised.
+error of numbers in standard deviations. Imputers of scikit-learn see one-hot columns, standardised;
+nan stands for one that raised an error.
 
 With ``--results FILE`` a run that was cut short goes on, and ``--tables NAME ...`` chooses.
 ``--set init=factor_analysis`` or ``--set objective__beta=0.1`` measures codes of an encoder with
@@ -167,14 +168,22 @@ def imputed(X, X_test, seed):
     }
     for name, imputer in imputers.items():
         scaler = StandardScaler().fit(train)
-        imputer.fit(scaler.transform(train))
-        values = imputer.transform(scaler.transform(columns.inputs(given)))
+        try:
+            imputer.fit(scaler.transform(train))
+            values = imputer.transform(scaler.transform(columns.inputs(given)))
+        except (ValueError, np.linalg.LinAlgError):
+            # A regression on columns that are linear functions of each other can overflow.
+            filled[name] = np.full_like(truth, np.nan)
+            continue
         filled[name] = columns.cells(scaler.inverse_transform(values))
     scale = np.nanstd(columns.read(encoder, X), axis=0)
     scale[scale == 0] = 1
     wanted = hide_test & ~np.isnan(truth)
     found = {}
     for name, cells in filled.items():
+        if np.isnan(cells).all():
+            found[name] = {"categories": np.nan, "numbers": np.nan}
+            continue
         right = (cells == truth)[:, is_category][wanted[:, is_category]]
         error = ((cells - truth) / scale)[:, ~is_category][wanted[:, ~is_category]]
         found[name] = {
