@@ -278,18 +278,20 @@ def test_metadata_goes_where_it_is_meant_to(routing, nested):
     y = rng.permutation(CLASSES)
     groups, weights = rng.integers(0, 6, len(y)), rng.integers(0, 2, len(y)).astype(float)
     with sklearn.config_context(enable_metadata_routing=routing):
-        model, scaler = GaussianNB(), StandardScaler()
+        model, scaler, remover = GaussianNB(), StandardScaler(), PassiveVariableRemover()
         if routing:
+            remover.set_fit_request(sample_weight=True)
             model.set_fit_request(sample_weight=True).set_score_request(sample_weight=True)
             scaler.set_fit_request(sample_weight=True)
         steps = [("scale", scaler), ("model", model)]
         steps = [("rest", Pipeline(steps))] if nested else steps
         encoder = PretrainedEncoder(second_output="variance")
-        pipe = Pipeline([("enc", encoder), ("prune", PassiveVariableRemover()), *steps])
+        pipe = Pipeline([("enc", encoder), ("prune", remover), *steps])
         params = {"sample_weight": weights}
         if not routing:
             prefix = "rest__" if nested else ""
             params = {f"{prefix}{name}__sample_weight": weights for name in ("scale", "model")}
+            params["prune__sample_weight"] = weights
         params["groups"] = groups
         # Before scikit-learn 1.8 the score of a pipeline itself asks for no metadata.
         scorer = "accuracy"
