@@ -332,11 +332,11 @@ def _write_encoder(network, factors, of_rows, beta):
     _write_half(encoder, weight, bias)
 
 
-def _write_half(half, weight, bias):
+def _write_half(half: Any, weight: np.ndarray, bias: np.ndarray) -> None:
     """Make a perceptron with a linear path the linear map of a weight and a bias."""
     k = weight.shape[1]
     half.linear.weight.zero_()
     half.linear.weight[:, :k] = torch.from_numpy(weight)
-    last: Any = half.perceptron[-1]
+    last = half.perceptron[-1]
     last.weight.zero_()
     last.bias.copy_(torch.from_numpy(bias))
