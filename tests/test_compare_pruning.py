@@ -277,6 +277,8 @@ def test_metadata_goes_where_it_is_meant_to(routing, nested):
     X, rng = posteriors(), np.random.default_rng(0)
     y = rng.permutation(CLASSES)
     groups, weights = rng.integers(0, 6, len(y)), rng.integers(0, 2, len(y)).astype(float)
+    # A variable that is active in rows without weight only.
+    X[weights == 0, 2] *= 20
     with sklearn.config_context(enable_metadata_routing=routing):
         model, scaler, remover = GaussianNB(), StandardScaler(), PassiveVariableRemover()
         if routing:
@@ -300,6 +302,7 @@ def test_metadata_goes_where_it_is_meant_to(routing, nested):
             if parse_version(sklearn.__version__) >= parse_version("1.8"):
                 scorer = None
         table = compare_pruning(pipe, X, y, cv=GroupKFold(3), params=params, scoring=scorer)
+        assert table["n_kept"][0] == 2
         for column, threshold in (("score_all", 0), ("score_pruned", 0.1)):
             pipe.set_params(prune__threshold=threshold)
             scores = []

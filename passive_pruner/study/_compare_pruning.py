@@ -25,7 +25,7 @@ from passive_pruner._common._validation import seed_from
 from passive_pruner._common._warnings import warn_user
 from passive_pruner.study._comparison import Comparison, FoldScores, compare_folds
 from passive_pruner.study._parts import find_parts, with_steps
-from passive_pruner.study._routing import requested, route
+from passive_pruner.study._routing import requested, requested_by_step, route
 from passive_pruner.study._scale import note_on_scale
 from passive_pruner.study._seeds import seed_unset
 
@@ -254,8 +254,11 @@ def _compare_fold(parts, train, test, scorer, thresholds, rng):
     head, remover, tail = with_steps(fold, steps), fold[parts.at], fold[parts.at + 1 :]
     codes = head.fit_transform(train.X, train.y, **requested(head, "fit_transform", train.params))
     params = requested(tail, "fit", train.params)
-    everything = clone(remover).set_params(threshold=0).fit(codes)
-    kept = [_kept(clone(remover).set_params(threshold=float(t)), codes) for t in thresholds]
+    weights = requested_by_step(fold, fold.steps[parts.at][0], train.params)
+    everything = clone(remover).set_params(threshold=0).fit(codes, **weights)
+    kept = [
+        _kept(clone(remover).set_params(threshold=float(t)), codes, weights) for t in thresholds
+    ]
     codes, codes_test = everything.transform(codes), everything.transform(head.transform(test.X))
     order = rng.permutation(codes.shape[1])
     scores, failures = {(): np.nan}, []
@@ -314,9 +317,9 @@ def _score_without_encoder(head, tail, train, test, scorer, params, n_components
     return scores
 
 
-def _kept(remover, codes):
+def _kept(remover, codes, weights):
     """Columns that a remover keeps; none where it raises an error because none is left."""
-    remover.partial_fit(codes)  # which, other than fit, leaves that error to get_support
+    remover.partial_fit(codes, **weights)  # which, other than fit, leaves that error to get_support
     try:
         return remover.get_support(indices=True)
     except ValueError:

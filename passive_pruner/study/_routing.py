@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from sklearn import get_config
+from sklearn.pipeline import Pipeline
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 
 
@@ -67,3 +68,12 @@ def requested(pipeline, method, params):
         steps = [name for name, _ in pipeline.steps]
         names = [name for name in params if name.partition("__")[0] in steps]
     return {name: params[name] for name in names}
+
+
+def requested_by_step(pipeline, name, params):
+    """Metadata for the `fit` of one step of a pipeline, by the names of its own parameters."""
+    alone = Pipeline([(name, pipeline[name])])
+    params = requested(alone, "fit", params)
+    if get_config()["enable_metadata_routing"]:
+        return process_routing(alone, "fit", **params)[name].fit
+    return {key.partition("__")[2]: value for key, value in params.items()}
