@@ -201,13 +201,12 @@ def _numbers(estimator, name, cells):
             values[i] = float(cell)
         except (OverflowError, TypeError, ValueError) as error:
             shown = repr(cell) if len(repr(cell)) < 50 else f"{repr(cell)[:50]} ..."
-            kinds = sorted({type(one).__name__ for one in cells if not _is_missing(one)})
-            if isinstance(cell, str) and len(kinds) > 1:
-                what = f"column {name!r} of X has cells of type {', '.join(kinds[:-1])} and "
-                what += f"{kinds[-1]}, such as {shown}; make all of them numbers, or all text"
-            elif isinstance(cell, str):
+            if isinstance(cell, str):
                 what = f"column {name!r} of X has text or categories, such as {shown}"
-                if hasattr(estimator, "categorical_features"):
+                kinds = {type(one).__name__ for one in cells if not _is_missing(one)} - {"str"}
+                if kinds:
+                    what += f", beside {' and '.join(sorted(kinds))}: make all of them one type"
+                elif hasattr(estimator, "categorical_features"):
                     what += ", which it reads from a DataFrame, or with likelihood='auto'"
             else:
                 what = f"column {name!r} of X has cells that are no numbers, such as {shown}"
