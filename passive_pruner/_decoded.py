@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_array, check_is_fitted
 
 from passive_pruner._common._cells import with_cells_of, wrapped_like
+from passive_pruner._common._dask import in_memory
 from passive_pruner._common._draws import elbo_noise, normal_numbers, row_keys, tell_apart
 from passive_pruner._common._parameters import check_number, explain_memory
 from passive_pruner._common._rows import CHUNK_ROWS, Rows
@@ -116,6 +117,7 @@ class Decoding:
         >>> bool(np.isfinite(filled).all())
         True
         """
+        X = in_memory(X)
         table = self._validate(X)
         rows = table.incomplete()
         part = table.part(rows)

@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import nn
 
 from passive_pruner._common._base import BaseEncoder
+from passive_pruner._common._dask import in_memory
 from passive_pruner._common._documentation import ComponentsInHTML
 from passive_pruner._common._draws import row_keys
 from passive_pruner._common._rows import CHUNK_ROWS, Rows, are_finite, byte_divisor, flat_images
@@ -108,8 +109,9 @@ class FittedVAE(ComponentsInHTML, Decoding, ExplainedVariance, Scored, BaseEncod
         Rows of weight 0 are left out; of a table without categories they are validated too.
         """
         if self.columns_ is not None:
+            counting = None if sample_weight is None else np.flatnonzero(sample_weight)
             X, weights = rows_that_count(X, sample_weight)
-            return self._read_cells(X, weights, reset=reset, **kwargs)
+            return self._read_cells(X, weights, counting, reset=reset, **kwargs)
         image_shape = getattr(self.architecture_, "image_shape", None)
         if image_shape is not None:
             X = flat_images(X, image_shape)
@@ -146,13 +148,13 @@ class FittedVAE(ComponentsInHTML, Decoding, ExplainedVariance, Scored, BaseEncod
                 f"is required by {type(self).__name__}{which}."
             )
 
-    def _read_cells(self, X, weights, *, reset, **kwargs):
-        """Read a table of categories and numbers."""
+    def _read_cells(self, X, weights, numbers, *, reset, **kwargs):
+        """Read a table of categories and numbers; `numbers` are those of its rows, if not all."""
         first = next((c.name for c in self.columns_.columns if c.categories is not None), 0)
         X = as_table(self, X, f"it was fitted on a table with column {first!r}")
         validate_data(self, X, reset=reset, skip_check_array=True)
         self._check_number(X, **kwargs)
-        cells = self.columns_.read(self, X)
+        cells = self.columns_.read(self, X, numbers)
         if reset:
             self.is_bytes_, self.byte_divisor_ = False, 1.0
             self.origin_ = np.zeros(self.n_features_in_)
@@ -186,7 +188,7 @@ class FittedVAE(ComponentsInHTML, Decoding, ExplainedVariance, Scored, BaseEncod
             plain = plain_array(self, X, np.float64)
             if plain is not None:
                 return Rows(plain, origin=self.origin_ if self.origin_.any() else None)
-        return self._read(X, reset=False)
+        return self._read(in_memory(X), reset=False)
 
     def _noise_offset(self):
         return weights_checksum(self.weights_)

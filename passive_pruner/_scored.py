@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from passive_pruner._common._dask import is_dask, values_of
 from passive_pruner._common._draws import elbo_noise, row_keys, tell_apart
 from passive_pruner._common._rows import CHUNK_ROWS, are_finite
-from passive_pruner._common._sample_weight import checked_weights
+from passive_pruner._common._sample_weight import checked_weights, near_1
 from passive_pruner._common._typing import Float64Array, MatrixLike
 from passive_pruner.vae._network import is_own, resolve_device
 from passive_pruner.vae._random import plain_torch
@@ -34,8 +34,8 @@ class Scored:
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            Numeric data.
+        X : array-like, dask array or dask DataFrame of shape (n_samples, n_features)
+            Data, as :meth:`fit` takes it; a dask collection is read into memory.
 
         Returns
         -------
@@ -68,8 +68,8 @@ class Scored:
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            Numeric data.
+        X : array-like, dask array or dask DataFrame of shape (n_samples, n_features)
+            Data, as :meth:`fit` takes it; a dask collection is read into memory.
         y : None
             Ignored.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -82,7 +82,7 @@ class Scored:
         elbo = self.score_samples(X)
         if sample_weight is None:
             return float(elbo.mean())
-        return float(np.average(elbo, weights=checked_weights(sample_weight, elbo)))
+        return float(np.average(elbo, weights=near_1(checked_weights(sample_weight, elbo))))
 
     def gain_samples(self, X: MatrixLike) -> Float64Array:
         """Compute what every latent variable adds to the ELBO of each row.

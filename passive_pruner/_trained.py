@@ -30,6 +30,9 @@ from passive_pruner.vae._random import plain_torch
 MAX_STATISTICS_ROWS = 2048
 # Held-out rows are read after every epoch; more of them would cost time and tell little more.
 MAX_EVALUATION_ROWS = 1024
+# Times that one call of partial_fit reads a row, on average. More is a unit of weights that was not
+# meant to be that, such as persons in a country, and would never end.
+MOST_READINGS = 1000
 # Draws that stand for each of them where rows have weights: the number of times that a row is drawn
 # is within 1 of what its weight asks for.
 DRAWS_PER_ROW = 4
@@ -272,6 +275,12 @@ class TrainedVAE(AutoWidth, TrainingData):
             if one_pass:
                 # As many rows as weigh 1 each. None at all would be no step.
                 weights = table.weights[rows]
+                if weights.mean() > MOST_READINGS:
+                    raise ValueError(
+                        f"sample_weight is {weights.mean():.3g} on average, and partial_fit reads "
+                        f"a row as many times, for which {MOST_READINGS} is the limit: divide the "
+                        "weights of all calls by the same number."
+                    )
                 rows = rows[drawn_by_weight(weights, max(weights.sum(), 1.0), rng.random())]
                 n_steps = -(-len(rows) // self.batch_size)
                 table = table.reweighted(None)

@@ -447,3 +447,24 @@ def test_weights_are_routed_through_pipelines_and_searches():
     assert_same_model(by_name[0], alone)
     elbo = alone.score_samples(WINE)
     assert alone.score(WINE, sample_weight=weights) == np.average(elbo, weights=weights)
+
+
+def test_weights_at_the_ends_of_float64(posterior):
+    X, weights = posterior.mean, np.where(np.arange(300) % 3, 1.0, 0.0)
+    encoder = small_encoder(max_steps=5).fit(X)
+    for unit in (1e-320, 1e300):
+        assert encoder.score(X, sample_weight=unit * weights) == pytest.approx(
+            encoder.score(X, sample_weight=weights)
+        )
+    rows = drawn_by_weight(np.array([0.0, 5e-324, 5e-324]), 4, 0.5)
+    assert rows.tolist() == [1, 1, 2, 2]
+    for method in (encoder.fit, encoder.score, PassiveVariableRemover().fit):
+        with pytest.raises(ValueError, match=r"sum of sample_weight.* divide the weights"):
+            method(X, sample_weight=np.full(300, 1e307))
+        with pytest.raises(ValueError, match="100 masked entries"):
+            method(X, sample_weight=np.ma.masked_equal(weights, 0))
+
+
+def test_partial_fit_refuses_weights_that_are_no_number_of_times(posterior):
+    with pytest.raises(ValueError, match=r"2e\+06 on average.*1000 is the limit"):
+        small_encoder().partial_fit(posterior.mean, sample_weight=np.full(300, 2e6))

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from decimal import Decimal, localcontext
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -124,7 +125,7 @@ def with_cells_of(filled, X, present: np.ndarray):
         return filled
     for j, name in enumerate(names_of(X)):
         given, column = column_of(X, j), column_of(filled, j)
-        if given.dtype != column.dtype:
+        if given.dtype != column.dtype or not present[:, j].any():
             continue
         if container == "pandas":
             filled.isetitem(j, given.where(present[:, j], column))
@@ -156,8 +157,8 @@ def read_cells(estimator, X, j: int) -> Cells:
     if dtype.startswith("Sparse["):
         column = column.sparse.to_dense()
     kind = kind_of(column)
-    if kind == "category":
-        dtype = "Enum" if dtype.startswith("Enum") else dtype.partition("(")[0]
+    if dtype.startswith(("Categorical", "Enum")):
+        dtype = dtype.partition("(")[0]
     if kind != "number":
         return Cells(kind, dtype, _as_categorical(column))
     if dtype == "object" and _are_integers(column):
@@ -184,7 +185,7 @@ def kind_of(column) -> str:
         if name.startswith(("Categorical", "Enum")):
             return "category"
         return {"Boolean": "boolean", "String": "text"}.get(name, "number")
-    if str(dtype) == "category":
+    if str(dtype) == "category" or str(dtype).startswith("dictionary<"):
         return "category"
     if str(dtype) == "object":
         found = infer_dtype(column, skipna=True)
@@ -217,6 +218,15 @@ def _as_categorical(column):
     dtype = column.dtype
     if isinstance(dtype, pd.CategoricalDtype):
         return column.array
+    if str(dtype).startswith("dictionary<"):
+        import pyarrow as pa
+
+        chunks = pa.chunked_array(column.array.__arrow_array__(), dtype.pyarrow_dtype)
+        found = chunks.unify_dictionaries().combine_chunks().to_pandas().array
+        # Without an order they stand as they were met, which is a matter of the order of the rows.
+        if found.ordered:
+            return found
+        return found.reorder_categories(found.categories.sort_values())
     if hasattr(dtype, "is_numeric"):
         declared = getattr(dtype, "categories", None) if str(dtype).startswith("Enum") else None
         if str(dtype).startswith(("Categorical", "Enum")):
@@ -273,6 +283,8 @@ def write_cells(container: str, column: Column, cells: np.ndarray, *, in_fit: bo
 
 def _rounded(values, dtype):
     """Round to integers that the type can hold."""
+    if dtype.endswith("128"):  # which numpy does not have: polars makes them of floats
+        return np.rint(values if dtype == "int128" else values.clip(0))
     limits = np.iinfo(dtype)
     # The largest integers have no float: the one below is the last that is safe.
     top = np.nextafter(np.float64(limits.max), 0) if limits.bits == 64 else limits.max
@@ -287,6 +299,11 @@ def _pandas_column(column, values):
         declared = [] if column.categories is None else column.categories.astype(object)
         declared = pd.Index(declared, dtype=object).astype(column.category_dtype)
         dtype = pd.CategoricalDtype(declared, ordered=column.ordered)
+    elif dtype.endswith("[pyarrow]"):
+        dtype = _arrow_dtype(dtype)
+        if column.dtype.startswith("dictionary<"):
+            return _dictionary_column(column, values, dtype)
+        values = _as_decimals(column, values)
     if values.dtype.kind in "OU":
         values = values.astype(object)
     return pd.Series(values).astype(dtype)
@@ -296,9 +313,67 @@ def _polars_column(column, values):
     import polars as pl
 
     dtype = getattr(pl, column.dtype, pl.Float64)
+    if column.cell_type.startswith("decimal"):
+        dtype = pl.Decimal(*_digits(column))
+        values = _as_decimals(column, values)
     if column.dtype == "Enum":
         dtype = pl.Enum(column.categories.tolist())
     return pl.Series(values.tolist() if values.dtype.kind in "OU" else values).cast(dtype)
+
+
+def _arrow_dtype(name):
+    """Return the type of a pandas column that pyarrow holds, by its name.
+
+    pandas itself takes "string[pyarrow]" for its own type of text, and no name with parameters.
+    """
+    import pandas as pd
+    import pyarrow as pa
+
+    if name == "string[pyarrow]":
+        return pd.ArrowDtype(pa.string())
+    decimal = re.fullmatch(r"(decimal\d+)\((\d+), (-?\d+)\)\[pyarrow\]", name)
+    if decimal:
+        kind, *digits = decimal.groups()
+        return pd.ArrowDtype(getattr(pa, kind)(*map(int, digits)))
+    of = re.fullmatch(r"dictionary<values=(\w+), indices=(\w+), ordered=(\d)>\[pyarrow\]", name)
+    if of:
+        values, places = (pd.api.types.pandas_dtype(f"{kind}[pyarrow]") for kind in of.groups()[:2])
+        values = pa.string() if of[1] == "string" else values.pyarrow_dtype
+        return pd.ArrowDtype(pa.dictionary(places.pyarrow_dtype, values, of[3] == "1"))
+    return pd.api.types.pandas_dtype(name)
+
+
+def _dictionary_column(column, values, dtype):
+    """Write a column of categories that pyarrow holds, which pandas makes of text alone."""
+    import pandas as pd
+    import pyarrow as pa
+
+    known = np.array([] if column.categories is None else column.categories, dtype=object)
+    places = pd.Index(known).get_indexer(values.astype(object))
+    of = dtype.pyarrow_dtype
+    written = pa.DictionaryArray.from_arrays(
+        pa.array(places, type=of.index_type, mask=places < 0),
+        pa.array(known.tolist(), type=of.value_type),
+        ordered=of.ordered,
+    )
+    return pd.Series(pd.arrays.ArrowExtensionArray(written))
+
+
+def _digits(column):
+    """Precision and scale of a type of decimal numbers: digits in all, and after the point."""
+    return [int(digits) for digits in re.findall(r"-?\d+", column.dtype.partition("(")[2])]
+
+
+def _as_decimals(column, values):
+    """Round numbers to the decimals that a type of them can hold; others stay as they are."""
+    if not column.cell_type.startswith("decimal") or values.dtype.kind != "f":
+        return values
+    precision, scale = _digits(column)
+    unit = Decimal(1).scaleb(-scale)
+    with localcontext(prec=100):
+        top = (10**precision - 1) * unit
+        rounded = [min(max(Decimal(v).quantize(unit), -top), top) for v in values.tolist()]
+    return np.array([*rounded, None], dtype=object)[:-1]
 
 
 def _new_pandas_column(column, values):

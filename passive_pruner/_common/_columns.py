@@ -88,7 +88,7 @@ class Columns:
                 names.append(str(column.name))
         return names
 
-    def read(self, estimator, X) -> np.ndarray:
+    def read(self, estimator, X, numbers=None) -> np.ndarray:
         """Return the cells of a table as numbers.
 
         Parameters
@@ -98,6 +98,8 @@ class Columns:
             becomes of categories that were not seen; without `allow_missing_` none can be ignored.
         X : DataFrame or ndarray of shape (n_samples, n_columns)
             A table with these columns.
+        numbers : ndarray of int of shape (n_samples,) or None, default=None
+            By which errors call the rows; None counts from 0.
 
         Returns
         -------
@@ -110,6 +112,7 @@ class Columns:
             or a cell is of another kind. The message names the column.
         """
         cells = np.empty((X.shape[0], len(self)))
+        numbers = np.arange(X.shape[0]) if numbers is None else numbers
         for j, column in enumerate(self.columns):
             if not column.likelihood:
                 cells[:, j] = np.nan
@@ -118,7 +121,7 @@ class Columns:
             if column.categories is None:
                 cells[:, j] = values = _as_numbers(estimator, X, column, found)
                 if np.isinf(values).any():
-                    row = int(np.argmax(np.isinf(values)))
+                    row = numbers[np.argmax(np.isinf(values))]
                     raise ValueError(
                         f"Input X contains infinity, first in row {row} of column "
                         f"{column.name!r}. Scale, clip or drop such values."
@@ -129,7 +132,7 @@ class Columns:
                 if len(unknown):
                     _handle_unknown(estimator, column, unknown)
             if not column.has_missing and is_missing.any():
-                row = int(np.argmax(is_missing))
+                row = numbers[np.argmax(is_missing)]
                 raise ValueError(
                     f"Input X contains NaN, first in row {row} of column {column.name!r}, which "
                     f"had no missing cell when {type(estimator).__name__} was fitted: fill such "

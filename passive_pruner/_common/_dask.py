@@ -34,6 +34,11 @@ def is_dask(X) -> bool:
     return type(X).__module__.startswith(("dask.array", "dask.dataframe", "dask_expr"))
 
 
+def in_memory(X):
+    """Return a dask collection as the array or DataFrame that it stands for, all else as it is."""
+    return X.compute() if is_dask(X) else X
+
+
 def accepts_dask(cls: type[T]) -> type[T]:
     """Class decorator: `transform`, `fit_transform` and `inverse_transform` stay lazy on dask.
 

@@ -5,7 +5,14 @@ from sklearn.utils import _safe_indexing
 
 from passive_pruner.regime._sample_weight import checked_weights, effective_number
 
-__all__ = ["checked_weights", "drawn_by_weight", "effective_number", "rows_that_count", "weighted"]
+__all__ = [
+    "checked_weights",
+    "drawn_by_weight",
+    "effective_number",
+    "near_1",
+    "rows_that_count",
+    "weighted",
+]
 
 
 def drawn_by_weight(weights: np.ndarray, n_drawn: float, offset: float) -> np.ndarray:
@@ -32,11 +39,19 @@ def drawn_by_weight(weights: np.ndarray, n_drawn: float, offset: float) -> np.nd
     rows : ndarray of int
         Numbers of the rows, ascending, each as often as it was drawn.
     """
-    ends = np.cumsum(weights, dtype=np.float64)
+    ends = np.cumsum(near_1(weights))
     ends *= n_drawn / ends[-1]
     ends[-1] = n_drawn
     n_before = np.floor(ends + offset).astype(np.intp)
     return np.repeat(np.arange(len(weights)), np.diff(n_before, prepend=0))
+
+
+def near_1(weights: np.ndarray) -> np.ndarray:
+    """Multiply weights by the power of two that takes the largest to between 1/2 and 1.
+
+    Their products with other numbers then neither overflow nor vanish, and no digit changes.
+    """
+    return np.ldexp(weights, -np.frexp(np.max(weights))[1])
 
 
 def weighted(values: np.ndarray, weights: np.ndarray | None) -> np.ndarray:

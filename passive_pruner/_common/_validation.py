@@ -1,5 +1,6 @@
 """Validation whose errors name the fix, all-or-nothing fits, and seeds."""
 
+import math
 from contextlib import contextmanager
 
 import numpy as np
@@ -175,13 +176,13 @@ def column_as_numbers(estimator, name, column):
         return _numbers(estimator, name, column)
     if hasattr(column, "iloc"):
         return column.to_numpy(dtype=np.float64, na_value=np.nan)
+    if str(dtype).endswith("Int128"):  # which numpy does not have
+        column = column.cast(float)
     return np.asarray(column, dtype=np.float64)
 
 
 def _numbers(estimator, name, cells):
     """Return the cells of a column as float64, with NaN where they are missing."""
-    from pandas import NA
-
     cells = np.fromiter(cells, dtype=object, count=len(cells))
     # What numpy would turn into a number, silently or with no more than a warning.
     others = (np.complexfloating, np.datetime64, np.ndarray, np.timedelta64)
@@ -192,7 +193,7 @@ def _numbers(estimator, name, cells):
         except (OverflowError, TypeError, ValueError):
             pass  # some cell is missing or no number: look at them one by one
     for i, cell in enumerate(cells):
-        if cell is None or cell is NA:
+        if _is_missing(cell):
             continue
         try:
             if isinstance(cell, others):
@@ -202,13 +203,22 @@ def _numbers(estimator, name, cells):
             shown = repr(cell) if len(repr(cell)) < 50 else f"{repr(cell)[:50]} ..."
             if isinstance(cell, str):
                 what = f"column {name!r} of X has text or categories, such as {shown}"
-                if hasattr(estimator, "categorical_features"):
+                kinds = {type(one).__name__ for one in cells if not _is_missing(one)} - {"str"}
+                if kinds:
+                    what += f", beside {' and '.join(sorted(kinds))}: make all of them one type"
+                elif hasattr(estimator, "categorical_features"):
                     what += ", which it reads from a DataFrame, or with likelihood='auto'"
             else:
                 what = f"column {name!r} of X has cells that are no numbers, such as {shown}"
                 what = f"{what} ({error})"
             raise NotNumbersError(encode_first(estimator, what)) from error
     return values
+
+
+def _is_missing(cell):
+    from pandas import NA
+
+    return cell is None or cell is NA or (isinstance(cell, float) and math.isnan(cell))
 
 
 def as_table(estimator, X, because: str):

@@ -121,7 +121,7 @@ def feeds(session: "InferenceSession", X: MatrixLike) -> dict[str, np.ndarray]:
                 f"X has no column {given.name!r}, an input of the graph; it has {names_of(X)}."
             )
         dtype, j = _CELLS[given.type], numbers[given.name]
-        values = pd.Series(column_of(X, j), dtype=object)
+        values = pd.Series(list(column_of(X, j)), dtype=object)
         is_missing = values.isna()
         if is_missing.any() and dtype in (np.bool_, np.int64):
             raise ValueError(

@@ -23,14 +23,27 @@ def checked_weights(sample_weight: ArrayLike, X) -> np.ndarray:
     Raises
     ------
     ValueError
-        If the weights are not finite, one for each row, and at least 0, or if all are 0.
+        If the weights are not finite, one for each row, and at least 0, if all are 0, if some are
+        masked, or if their sum is beyond float64.
     """
     # Imported here, as it takes longer than all else that moments need.
     from sklearn.utils.validation import _check_sample_weight
 
+    if np.ma.is_masked(sample_weight):
+        raise ValueError(
+            f"sample_weight has {np.ma.count_masked(sample_weight)} masked entries: give these "
+            "rows a weight, 0 if they do not count."
+        )
     weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
     if not weights.any():  # which scikit-learn lets pass before 1.9
         raise ValueError("Sample weights must contain at least one non-zero number.")
+    with np.errstate(over="ignore"):
+        total = weights.sum()
+    if not np.isfinite(total):
+        raise ValueError(
+            f"The sum of sample_weight, which goes up to {weights.max():.3g}, is beyond the range "
+            "of float64: divide the weights by their largest."
+        )
     return weights
 
 
