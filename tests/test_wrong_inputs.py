@@ -208,6 +208,14 @@ CASES = {
         lambda _: active_units(pd.DataFrame({"a": ["x", "y"]})), ValueError,
         "mean_codes must be real numbers.*'x'",
     ),
+    "metric of dates": (
+        lambda _: mutual_information_score(X.astype("M8[s]")), ValueError,
+        "codes must be real numbers, got datetime64",
+    ),
+    "weights of dates": (
+        lambda _: LatentMoments.from_batch(X, sample_weight=Y.astype("M8[s]")), ValueError,
+        "sample_weight must be real numbers, got datetime64",
+    ),
     "covariance of several lengths": (
         lambda _: gaussian_total_correlation([[1.0], [1.0, 2.0]]), ValueError, "cov must be a squ",
     ),

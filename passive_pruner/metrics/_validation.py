@@ -120,6 +120,10 @@ def check_codes(
         variances, or draws where `means_only`.
     """
     _check_names(codes, name, means_only)
+    # scikit-learn counts dates and durations as numbers, and NaT as a large negative one.
+    dtype = getattr(codes, "dtype", None)
+    if getattr(dtype, "kind", None) in ("m", "M"):
+        raise ValueError(f"{name} must be real numbers, got {dtype}.")
     with explain_numbers(codes, name, "real numbers of shape (n_samples, n_components)"):
         matrix: np.ndarray = check_array(
             unmasked(codes, name),
