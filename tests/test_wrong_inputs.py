@@ -12,6 +12,7 @@ from conftest import small_encoder
 
 from passive_pruner import PassiveVariableRemover, PretrainedEncoder
 from passive_pruner.datasets import load_dsprites, make_posterior, make_sprites
+from passive_pruner.explore import Explorer
 from passive_pruner.metrics import (
     active_units,
     beta_vae_score,
@@ -21,6 +22,7 @@ from passive_pruner.metrics import (
     mutual_information_gap,
     mutual_information_score,
 )
+from passive_pruner.onnx import feeds
 from passive_pruner.plots import (
     CorrelationDisplay,
     ReconstructionDisplay,
@@ -318,6 +320,10 @@ CASES = {
         lambda _: ThresholdDisplay.from_cv_results(SEARCHED, remover="a"), TypeError,
         "remover must be a PassiveVariableRemover or None, got 'a'",
     ),
+    # explorer and ONNX
+    "no page": (lambda _: Explorer(None), TypeError, "page must be text of HTML, got None"),
+    "port": (lambda _: Explorer("", port=10**6), ValueError, "port == 1000000"),
+    "no session": (lambda _: feeds("a", X), TypeError, "session must be an onnx.*'a'"),
     # files
     "number as a path": (lambda e: e.load_weights(10**6), TypeError, "path must be.*1000000"),
     "True as a path": (lambda e: e.load_weights(True), TypeError, "path must be a str.*True"),
