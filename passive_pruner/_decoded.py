@@ -13,7 +13,7 @@ from passive_pruner._common._draws import elbo_noise, normal_numbers, row_keys, 
 from passive_pruner._common._parameters import check_number, explain_memory
 from passive_pruner._common._rows import CHUNK_ROWS, Rows
 from passive_pruner._common._typing import MatrixLike
-from passive_pruner._common._validation import seed_from
+from passive_pruner._common._validation import explain_numbers, seed_from
 
 
 class Decoding:
@@ -45,7 +45,8 @@ class Decoding:
         """
         check_is_fitted(self)
         index = getattr(Z, "index", None) if hasattr(Z, "iloc") else None
-        Z = check_array(Z, dtype=np.float32)
+        with explain_numbers(Z, "Z", f"codes of {self.n_components_} columns of numbers"):
+            Z = check_array(Z, dtype=np.float32)
         if Z.shape[1] not in (self.n_components_, self._n_features_out):
             raise ValueError(
                 f"Z has {Z.shape[1]} columns, but this VAEEncoder decodes codes of "

@@ -19,7 +19,12 @@ from passive_pruner._common._dask import accepts_dask, first_and_others, is_dask
 from passive_pruner._common._draws import row_keys
 from passive_pruner._common._rows import Rows
 from passive_pruner._common._typing import MatrixLike, RandomState, checks_parameters
-from passive_pruner._common._validation import all_or_nothing, unmasked, validate_numeric
+from passive_pruner._common._validation import (
+    all_or_nothing,
+    refuse_series,
+    unmasked,
+    validate_numeric,
+)
 from passive_pruner._runtimes import (
     file_digest,
     file_stamps,
@@ -238,6 +243,7 @@ class PretrainedEncoder(BaseEncoder):
 
     def _rows(self, X, *, reset):
         """Validate `X`, which may have more than two dimensions, and return it flat."""
+        refuse_series(X)
         shape = getattr(X, "shape", ())
         if len(shape) > 2:
             if not reset and shape[1:] != self.feature_shape_:

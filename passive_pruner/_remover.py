@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.feature_selection import SelectorMixin
-from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
@@ -24,7 +23,12 @@ from passive_pruner._common._undetermined import (
     is_undetermined,
     warn_of_draws,
 )
-from passive_pruner._common._validation import all_or_nothing, plain_array, validate_numeric
+from passive_pruner._common._validation import (
+    all_or_nothing,
+    plain_array,
+    refuse_series,
+    validate_numeric,
+)
 from passive_pruner.regime import CRITERIA, LatentMoments, report
 from passive_pruner.regime._criteria import is_kept
 from passive_pruner.regime._criterion import MIXED, PASSIVE, UNDECIDED
@@ -453,7 +457,8 @@ class PassiveVariableRemover(
             return self._transform(plain)
         # Where a DataFrame comes out as well, SelectorMixin selects without looking at values.
         if hasattr(X, "columns"):
-            check_array(X, dtype=[np.float64, np.float32], estimator=self, input_name="X")
+            validate_numeric(self, X, reset=False, dtype=[np.float64, np.float32])
+        refuse_series(X)
         return super().transform(X)
 
     def _transform(self, X):

@@ -61,9 +61,9 @@ class TrainingData(FittedVAE):
 
     def _table(self, X, sample_weight=None, *, reset, **kwargs):
         """Read training data, learn its units if `reset`, and look at every row once."""
-        shape = tuple(getattr(X, "shape", ()))
         table = self._read(X, sample_weight, reset=reset, **kwargs)
         if reset:
+            shape = tuple(getattr(X, "shape", ()))
             self.feature_shape_ = shape[1:] if len(shape) > 2 else (self.n_features_in_,)
             self.likelihood_ = self._resolved_likelihood()
             self._check_start()

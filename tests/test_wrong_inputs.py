@@ -12,6 +12,7 @@ from conftest import small_encoder
 
 from passive_pruner import PassiveVariableRemover, PretrainedEncoder
 from passive_pruner.datasets import load_dsprites, make_posterior, make_sprites
+from passive_pruner.explore import Explorer
 from passive_pruner.metrics import (
     active_units,
     beta_vae_score,
@@ -21,10 +22,12 @@ from passive_pruner.metrics import (
     mutual_information_gap,
     mutual_information_score,
 )
+from passive_pruner.onnx import feeds
 from passive_pruner.plots import (
     CorrelationDisplay,
     ReconstructionDisplay,
     ScreeDisplay,
+    ThresholdDisplay,
     TrainingDisplay,
     TraversalDisplay,
     VariableTypesDisplay,
@@ -43,6 +46,12 @@ POSTERIOR, _ = make_posterior(TYPES, n_samples=60, random_state=0)
 MOMENTS = LatentMoments.from_batch(*POSTERIOR)
 SPRITES = make_sprites(16, n_scales=1, n_orientations=2, n_positions=2)
 BIG = 10**9
+SEARCHED = {
+    "params": [{"threshold": 0.0}, {"threshold": 0.1}],
+    "mean_test_score": np.array([0.5, 0.6]),
+    "std_test_score": np.zeros(2),
+    **{f"split{i}_test_score": np.array([0.5, 0.6]) for i in range(2)},
+}
 
 
 def encoder_of(**params):
@@ -107,6 +116,23 @@ CASES = {
         lambda _: encoder_of().fit(FRAME.assign(large=X[:, 0] * 1e20)), ValueError,
         "column 'large' lie within .*StandardScaler",
     ),
+    "class": (lambda _: encoder_of().fit(np.ndarray), TypeError, "got the class ndarray"),
+    "class of codes": (
+        lambda _: PassiveVariableRemover().fit(np.ndarray), TypeError, "got the class ndarray",
+    ),
+    "class for a module": (
+        lambda _: PretrainedEncoder(torch.nn.Linear(8, 4)).fit(np.ndarray), TypeError,
+        "got the class ndarray",
+    ),
+    "tensor with a gradient": (
+        lambda e: e.transform(torch.tensor(X, requires_grad=True)), ValueError, r"X\.detach\(\)",
+    ),
+    "bfloat16": (lambda e: e.fit(torch.tensor(X).bfloat16()), ValueError, r"float\(\)\.numpy"),
+    "codes of text": (
+        lambda e: e.inverse_transform(pd.DataFrame({"a": ["x"]})), ValueError,
+        "Z must be codes of 3 columns.*'x'",
+    ),
+    "keep of several lengths": (lambda e: e.pruned([[1], [0, 2]]), ValueError, "keep must be a ma"),
     "too few columns": (lambda e: e.transform(X[:, :3]), ValueError, "3 features.*expecting 8"),
     "codes of another width": (lambda e: e.inverse_transform(X), ValueError, "Z has 8 columns"),
     "keep": (lambda e: e.pruned([0, 0]), ValueError, "distinct numbers"),
@@ -139,6 +165,22 @@ CASES = {
     "masked codes": (
         lambda _: LatentMoments.from_batch(np.ma.masked_less(X, 0)), ValueError, "masked entries",
     ),
+    "codes of several lengths": (
+        lambda _: LatentMoments.from_batch([[1.0], [1.0, 2.0]]), ValueError, "mean must be real",
+    ),
+    "units of None": (
+        lambda _: CRITERIA["variance"].check_units(None), TypeError, "must be LatentMoments",
+    ),
+    "read None": (lambda _: CRITERIA["kl"].read(None), TypeError, "must be LatentMoments"),
+    "drop": (
+        lambda _: CRITERIA["variance"].q_values(MOMENTS, 0.1, drop=3), TypeError, "drop must be.*3",
+    ),
+    "criterion of compare": (
+        lambda _: compare(MOMENTS, MOMENTS, criterion=["kl"]), ValueError, "criterion must be one",
+    ),
+    "names of compare": (
+        lambda _: compare(MOMENTS, MOMENTS, names=3), ValueError, "names must have.*got 3",
+    ),
     "merge": (lambda _: MOMENTS.merge(None), TypeError, "other must be LatentMoments"),
     "compare": (lambda _: compare(MOMENTS, 3), TypeError, "now must be LatentMoments"),
     "report": (lambda _: report(X, TYPES), TypeError, "moments must be LatentMoments"),
@@ -164,6 +206,21 @@ CASES = {
     "batches of 1e9": (
         lambda _: factor_vae_score(len, SPRITES, batch_size=BIG), ValueError, "batch_size",
     ),
+    "metric of text": (
+        lambda _: active_units(pd.DataFrame({"a": ["x", "y"]})), ValueError,
+        "mean_codes must be real numbers.*'x'",
+    ),
+    "metric of dates": (
+        lambda _: mutual_information_score(X.astype("M8[s]")), ValueError,
+        "codes must be real numbers, got datetime64",
+    ),
+    "weights of dates": (
+        lambda _: LatentMoments.from_batch(X, sample_weight=Y.astype("M8[s]")), ValueError,
+        "sample_weight must be real numbers, got datetime64",
+    ),
+    "covariance of several lengths": (
+        lambda _: gaussian_total_correlation([[1.0], [1.0, 2.0]]), ValueError, "cov must be a squ",
+    ),
     "complex covariance": (
         lambda _: gaussian_total_correlation(np.eye(2) + 0j), ValueError, "complex128",
     ),
@@ -173,7 +230,13 @@ CASES = {
     ),
     "sprites.sample(True)": (lambda _: SPRITES.sample(True), TypeError, "n must be a number"),
     "text as dSprites": (lambda _: load_dsprites(__file__), ValueError, "it is no .npz archive"),
+    "indices of several lengths": (
+        lambda _: SPRITES.factors_of([[1], [1, 2]]), ValueError, "indices must be integers",
+    ),
     # study
+    "types of no encoder": (
+        lambda _: correlation_by_type({1: "a"}, X), TypeError, "encoder must be a fitted.*'a'",
+    ),
     "n_examples": (
         lambda e: evaluate_subsets(e, X, Y, n_examples=-5), ValueError, "'n_examples'.*-5",
     ),
@@ -235,7 +298,38 @@ CASES = {
     "range of a traversal": (
         lambda e: TraversalDisplay.from_estimator(e, X, max_value=np.nan), ValueError, "max_value",
     ),
+    "axes of text": (
+        lambda _: ScreeDisplay([0.5, 0.3, 0.1], TYPES).plot(ax="a"), TypeError, "ax must be.*'a'",
+    ),
+    "statistic in a list": (
+        lambda _: TrainingDisplay([{"epoch": 0}]).plot(statistic=["a"]), ValueError,
+        r"statistic must be one of.*\['a'\]",
+    ),
+    "criterion in a list": (
+        lambda _: VariableTypesDisplay.from_moments(MOMENTS, criterion=["variance"]), ValueError,
+        r"criterion must be one of.*\['variance'\]",
+    ),
+    "types of several lengths": (
+        lambda _: ScreeDisplay([0.5], [["a"], ["a", "b"]]).plot(), ValueError, "types must be 1",
+    ),
+    "best index": (
+        lambda _: ThresholdDisplay.from_cv_results(SEARCHED, best_index=2), ValueError,
+        "best_index == 2",
+    ),
+    "remover of thresholds": (
+        lambda _: ThresholdDisplay.from_cv_results(SEARCHED, remover="a"), TypeError,
+        "remover must be a PassiveVariableRemover or None, got 'a'",
+    ),
+    # explorer and ONNX
+    "no page": (lambda _: Explorer(None), TypeError, "page must be text of HTML, got None"),
+    "port": (lambda _: Explorer("", port=10**6), ValueError, "port == 1000000"),
+    "no session": (lambda _: feeds("a", X), TypeError, "session must be an onnx.*'a'"),
     # files
+    "number as a path": (lambda e: e.load_weights(10**6), TypeError, "path must be.*1000000"),
+    "True as a path": (lambda e: e.load_weights(True), TypeError, "path must be a str.*True"),
+    "None as a path": (lambda e: e.save_weights(None), TypeError, "path must be a str.*None"),
+    "null in a path": (lambda e: e.save_weights("a\0b"), ValueError, "path must be text"),
+    "no path of dSprites": (lambda _: load_dsprites(None), TypeError, "path must be a str.*None"),
     "weights in a folder": (
         lambda e: e.save_weights(os.path.join(os.sep, "no", "w.st")), OSError, "/no/w.st'",
     ),

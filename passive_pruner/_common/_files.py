@@ -5,6 +5,16 @@ import uuid
 from contextlib import suppress
 
 
+def checked_path(path) -> str:
+    """Return a path as text; what is none, such as the number of an open file, is a TypeError."""
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"path must be a str or an os.PathLike, got {path!r}.")
+    text = os.fspath(path)
+    if not isinstance(text, str) or "\0" in text:
+        raise ValueError(f"path must be text without null characters, got {text!r}.")
+    return text
+
+
 def write_whole(path, content: str | bytes) -> None:
     """Write a file that appears under its name only when it is complete and on the disk.
 
@@ -23,7 +33,8 @@ def write_whole(path, content: str | bytes) -> None:
     OSError
         Naming `path`, if it cannot be written. Nothing else is left behind.
     """
-    given, path = os.fspath(path), os.path.realpath(path)
+    given = checked_path(path)
+    path = os.path.realpath(given)
     content = content.encode() if isinstance(content, str) else content
     folder, name = os.path.split(path)
     aside = os.path.join(folder, f".{name}.{uuid.uuid4().hex}.tmp")

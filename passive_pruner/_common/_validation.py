@@ -68,8 +68,39 @@ def validate_numeric(estimator, X, **kwargs):
         return validate_data(estimator, _as_numbers(estimator, cells), **kwargs)
 
 
+@contextmanager
+def explain_numbers(X, name: str, what: str):
+    """Say which argument is at fault where numpy fails in the block to turn it into numbers.
+
+    Parameters
+    ----------
+    X : object
+        What was given.
+    name : str
+        What errors call it.
+    what : str
+        What was expected.
+    """
+    try:
+        yield
+    except (RuntimeError, TypeError, ValueError) as error:
+        of_cells = ("could not convert", "setting an array element")
+        if isinstance(error, ValueError) and not str(error).startswith(of_cells):
+            raise  # scikit-learn's own, which says what it expects
+        raise NotNumbersError(
+            f"{name} must be {what}, got a {type(X).__name__} ({error})."
+        ) from error
+
+
 def refuse_series(X):
-    """Raise a ValueError if `X` is one column of a DataFrame, of whichever library."""
+    """Raise an error if `X` is a column of a DataFrame, a class, or a tensor numpy cannot read."""
+    if isinstance(X, type):
+        raise TypeError(f"Expected 2D array of numbers, got the class {X.__name__} instead.")
+    if getattr(X, "requires_grad", False) or str(getattr(X, "dtype", "")) == "torch.bfloat16":
+        raise NotNumbersError(
+            "Expected 2D array of numbers, got a tensor that requires a gradient or is of "
+            "bfloat16, which numpy does not read. Pass X.detach().float().numpy()."
+        )
     if hasattr(X, "to_frame") and getattr(X, "ndim", 1) == 1:
         raise ValueError(
             f"Expected 2D array, got 1D array instead: a {type(X).__name__} named {X.name!r}. "

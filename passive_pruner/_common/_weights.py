@@ -5,7 +5,7 @@ import json
 import numpy as np
 
 import passive_pruner
-from passive_pruner._common._files import write_whole
+from passive_pruner._common._files import checked_path, write_whole
 from passive_pruner._common._state import check_weights, weights_checksum
 
 
@@ -57,6 +57,7 @@ def read_weights(path, like, sizes):
         `like`, if a value is not finite, or if the file holds other values than were saved.
     """
     safetensors = _safetensors()
+    path = checked_path(path)
     open(path, "rb").close()  # a missing file and a folder have errors of their own
     try:
         with safetensors.safe_open(path, framework="pt") as file:

@@ -6,6 +6,7 @@ from zipfile import is_zipfile
 import numpy as np
 from numpy.lib.npyio import NpzFile
 
+from passive_pruner._common._files import checked_path
 from passive_pruner.datasets._factors import FactorImages
 
 _FACTORS = ("color", "shape", "scale", "orientation", "position_x", "position_y")
@@ -85,7 +86,7 @@ def load_dsprites(path: str | PathLike[str]) -> FactorImages:
 
 def _read(path):
     """Return the arrays latents_classes and imgs of an .npz file."""
-    with open(path, "rb") as stream:
+    with open(checked_path(path), "rb") as stream:
         try:
             if not is_zipfile(stream):
                 raise ValueError("it is no .npz archive")

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from sklearn.utils import check_array
 
 from passive_pruner._common._parameters import check_number
-from passive_pruner._common._validation import local_random_state
+from passive_pruner._common._validation import explain_numbers, local_random_state
 
 
 class FactorImages:
@@ -219,7 +219,8 @@ class FactorImages:
 
     def _checked_indices(self, indices: ArrayLike) -> np.ndarray:
         """Return non-negative indices in range; a mask becomes the indices of its true entries."""
-        given = np.asarray(indices)
+        with explain_numbers(indices, "indices", "integers, a slice or a mask"):
+            given = np.asarray(indices)
         if given.dtype == bool and given.shape == (len(self),):
             return np.flatnonzero(given)
         if given.size == 0:

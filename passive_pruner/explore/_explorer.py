@@ -7,11 +7,13 @@ import threading
 import webbrowser
 from collections.abc import Callable, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from numbers import Integral
 from typing import Any
 
 from numpy.typing import ArrayLike
 
 from passive_pruner._common._files import write_whole
+from passive_pruner._common._parameters import check_number
 from passive_pruner._common._typing import MatrixLike
 from passive_pruner.explore._page import make_page
 from passive_pruner.explore._values import compute_values
@@ -137,6 +139,9 @@ class Explorer:
     """
 
     def __init__(self, page: str, *, port: int = 0) -> None:
+        if not isinstance(page, str):
+            raise TypeError(f"page must be text of HTML, got {page!r}.")
+        check_number(port, "port", Integral, min_val=0, max_val=65535)
         self.page = page
         self._server = _Server((HOST, port), _handler(page.encode()))
         self.url = f"http://{HOST}:{self._server.server_port}/"

@@ -5,6 +5,7 @@ from numpy.typing import ArrayLike
 from sklearn.utils import check_array
 
 from passive_pruner._common._codes import SAMPLED_SUFFIX, VARIANCE_SUFFIX
+from passive_pruner._common._validation import explain_numbers
 
 # What errors say of matrices that no covariance matrix is like.
 OF_DRAWS = (
@@ -39,7 +40,8 @@ def check_covariance(cov: ArrayLike) -> tuple[np.ndarray, float]:
         If `cov` is not square, not finite, not symmetric, or has an entry that no covariance
         matrix can have.
     """
-    given = np.atleast_2d(np.asarray(unmasked(cov, "cov")))
+    with explain_numbers(cov, "cov", "a square matrix of real numbers"):
+        given = np.atleast_2d(np.asarray(unmasked(cov, "cov")))
     if given.dtype.kind not in "fiub":
         raise ValueError(
             f"cov has dtype {given.dtype}, but a covariance matrix holds real numbers. Pass "
@@ -118,13 +120,18 @@ def check_codes(
         variances, or draws where `means_only`.
     """
     _check_names(codes, name, means_only)
-    matrix: np.ndarray = check_array(
-        unmasked(codes, name),
-        dtype=np.float64,
-        ensure_all_finite=False,
-        ensure_min_samples=min_samples,
-        input_name=name,
-    )
+    # scikit-learn counts dates and durations as numbers, and NaT as a large negative one.
+    dtype = getattr(codes, "dtype", None)
+    if getattr(dtype, "kind", None) in ("m", "M"):
+        raise ValueError(f"{name} must be real numbers, got {dtype}.")
+    with explain_numbers(codes, name, "real numbers of shape (n_samples, n_components)"):
+        matrix: np.ndarray = check_array(
+            unmasked(codes, name),
+            dtype=np.float64,
+            ensure_all_finite=False,
+            ensure_min_samples=min_samples,
+            input_name=name,
+        )
     check_finite(matrix, name, "Leave such rows out, or use an encoder whose codes are finite.")
     if matrix.shape[1] < min_components:
         raise ValueError(

@@ -113,6 +113,8 @@ def feeds(session: "InferenceSession", X: MatrixLike) -> dict[str, np.ndarray]:
     ValueError
         If `X` lacks a column, or has a cell that the type of its input cannot hold.
     """
+    if not hasattr(session, "get_inputs"):
+        raise TypeError(f"session must be an onnxruntime.InferenceSession, got {session!r}.")
     numbers = {_input_name(name): j for j, name in enumerate(names_of(X))}
     made = {}
     for given in session.get_inputs():

@@ -5,12 +5,14 @@ from numbers import Integral
 
 import numpy as np
 
+from passive_pruner._common._validation import explain_numbers
 from passive_pruner.plots._style import TYPE_COLORS
 
 
 def check_types(types, n: int) -> np.ndarray:
     """Return the types of `n` variables as an array, or raise a ValueError that names them."""
-    types = np.asarray(types)
+    with explain_numbers(types, "types", f"{n} types of variables"):
+        types = np.asarray(types)
     if types.shape != (n,):
         raise ValueError(f"types must have one entry per variable, {n}, got shape {types.shape}.")
     if unknown := sorted({str(type_) for type_ in types} - set(TYPE_COLORS)):

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from passive_pruner._common._typing import MatrixLike
+from passive_pruner._common._validation import explain_numbers
 from passive_pruner.metrics import gaussian_total_correlation
 from passive_pruner.plots._checks import check_names, check_types
 from passive_pruner.plots._inputs import find_evidence, rule_of
@@ -198,7 +199,9 @@ class CorrelationDisplay:
         -------
         display : CorrelationDisplay
         """
-        matrices = [np.asarray(m) for m in (self.mean_correlation, self.sampled_correlation)]
+        given = (self.mean_correlation, self.sampled_correlation)
+        with explain_numbers(given, "mean_correlation, sampled_correlation", "square matrices"):
+            matrices = [np.asarray(m) for m in given]
         types = check_types(self.types, len(matrices[0]))
         names = np.array(check_names(self.names, len(types)))
         if any(matrix.shape != (len(types), len(types)) for matrix in matrices):

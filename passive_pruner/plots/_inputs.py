@@ -163,7 +163,7 @@ def rule_of(remover, criterion: str | None, threshold: float | None) -> tuple[st
     """
     known = ("variance", 0.1) if remover is None else (remover.criterion_, remover.threshold_)
     criterion = criterion or known[0]
-    if criterion not in CRITERIA:
+    if not isinstance(criterion, str) or criterion not in CRITERIA:
         raise ValueError(f"criterion must be one of {sorted(CRITERIA)}, got {criterion!r}.")
     if threshold is None:
         threshold = known[1] if criterion == known[0] else CRITERIA[criterion].threshold

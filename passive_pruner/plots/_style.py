@@ -61,6 +61,8 @@ def make_axes(caller: str, ax, n_rows: int = 1, n_columns: int = 1, *, figsize, 
         figure = plt.figure(figsize=figsize, layout="constrained")
         return figure.subplots(*shape, squeeze=False, gridspec_kw=gridspec)
     given = np.asarray(ax, dtype=object)
+    if not all(isinstance(one, plt.Axes) for one in given.flat):
+        raise TypeError(f"ax must be matplotlib Axes, an array of them, or None, got {ax!r}.")
     if given.size == n_rows * n_columns:
         return given.reshape(shape)
     if given.size != 1 or given.item().get_subplotspec() is None:

@@ -1,6 +1,7 @@
 """What the threshold of the remover costs and what it saves."""
 
 from collections.abc import Mapping
+from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
@@ -14,6 +15,7 @@ from passive_pruner._common._one_standard_error import (
     threshold_parameter,
     within_error,
 )
+from passive_pruner._common._parameters import check_number
 from passive_pruner._remover import PassiveVariableRemover
 from passive_pruner.plots._inputs import find_parts
 from passive_pruner.plots._style import ACCENT, TYPE_COLORS, make_axes, require_matplotlib
@@ -198,6 +200,12 @@ class ThresholdDisplay:
         name = threshold_parameter(cv_results)
         mean, error = scores_of(cv_results, metric)
         params = cv_results["params"]
+        if best_index is not None:
+            check_number(
+                best_index, "best_index", Integral, min_val=-len(params), max_val=len(params) - 1
+            )
+        if remover is not None and not isinstance(remover, PassiveVariableRemover):
+            raise TypeError(f"remover must be a PassiveVariableRemover or None, got {remover!r}.")
         chosen = best_index is not None and name in params[best_index]
         has_threshold = np.array([name in p for p in params])
         best = best_index if chosen else highest(np.where(has_threshold, mean, np.nan))

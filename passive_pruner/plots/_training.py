@@ -149,7 +149,7 @@ class TrainingDisplay:
         ValueError
             If `statistic` is unknown, or `best_epoch` is none of the epochs.
         """
-        if statistic not in _STATISTICS:
+        if not isinstance(statistic, str) or statistic not in _STATISTICS:
             raise ValueError(f"statistic must be one of {list(_STATISTICS)}, got {statistic!r}.")
         if not len(self.history):
             raise ValueError("history must have at least one record, as that of a fitted encoder.")

@@ -146,11 +146,11 @@ def _check(then, now, criterion, names):
             f"A comparison needs moments of at least 4 rows each, got {n_samples:g}; merge the "
             "moments of several batches with LatentMoments.merge."
         )
-    if criterion not in CRITERIA:
+    if not isinstance(criterion, str) or criterion not in CRITERIA:
         raise ValueError(f"criterion must be one of {sorted(CRITERIA)}, got {criterion!r}.")
-    if names is not None and len(names) != then.n_components:
+    if names is not None and (not hasattr(names, "__len__") or len(names) != then.n_components):
         raise ValueError(
-            f"names must have one entry per variable, {then.n_components}, got {len(names)}."
+            f"names must have one entry per variable, {then.n_components}, got {names!r}."
         )
 
 

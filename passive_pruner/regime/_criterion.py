@@ -112,10 +112,12 @@ class Criterion:
 
     def read(self, moments: LatentMoments) -> LatentMoments:
         """Moments in the units in which the rule reads them, as far as these are known."""
+        check_moments(moments)
         return in_prior_units(moments) if self.compares_with_prior else moments
 
     def check_units(self, moments: LatentMoments) -> None:
         """Raise a ValueError if codes show that they are in units that this rule does not read."""
+        check_moments(moments)
         if not self.compares_with_prior:
             if looks_whitened(moments):
                 variances = np.sort(moments.variance_of_mean)[::-1]
@@ -228,6 +230,8 @@ class Criterion:
         array([1. , 0.2])
         """
         self._values(moments, threshold)
+        if not isinstance(drop, Iterable):
+            raise TypeError(f"drop must be an iterable of types, got {drop!r}.")
         if self.p_values is None:
             raise ValueError(
                 f"The criterion {self.name} has no test, so that alpha cannot act: use alpha=None "

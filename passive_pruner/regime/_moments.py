@@ -425,7 +425,13 @@ def _as_matrix(name: str, x: ArrayLike) -> np.ndarray:
         raise ValueError(
             f"{name} has {np.ma.count_masked(x)} masked entries; drop or impute these rows first."
         )
-    x = np.asarray(x)
+    try:
+        x = np.asarray(x)
+    except (RuntimeError, TypeError, ValueError) as error:  # ragged, or a tensor of torch
+        raise ValueError(
+            f"{name} must be real numbers in an array of shape (n_samples, n_components), got a "
+            f"{type(x).__name__} ({error})."
+        ) from error
     if x.ndim != 2 or x.size == 0 or x.dtype.kind not in "fiu":
         raise ValueError(
             f"{name} must be real numbers in an array of shape (n_samples, n_components) with at "

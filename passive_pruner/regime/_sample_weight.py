@@ -23,8 +23,8 @@ def checked_weights(sample_weight: ArrayLike, X) -> np.ndarray:
     Raises
     ------
     ValueError
-        If the weights are not finite, one for each row, and at least 0, if all are 0, if some are
-        masked, or if their sum is beyond float64.
+        If the weights are no real numbers, not finite, one for each row, and at least 0, if all
+        are 0, if some are masked, or if their sum is beyond float64.
     """
     # Imported here, as it takes longer than all else that moments need.
     from sklearn.utils.validation import _check_sample_weight
@@ -34,6 +34,10 @@ def checked_weights(sample_weight: ArrayLike, X) -> np.ndarray:
             f"sample_weight has {np.ma.count_masked(sample_weight)} masked entries: give these "
             "rows a weight, 0 if they do not count."
         )
+    # scikit-learn counts dates and durations as numbers.
+    dtype = getattr(sample_weight, "dtype", None)
+    if getattr(dtype, "kind", None) in ("m", "M"):
+        raise ValueError(f"sample_weight must be real numbers, got {dtype}.")
     weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
     if not weights.any():  # which scikit-learn lets pass before 1.9
         raise ValueError("Sample weights must contain at least one non-zero number.")

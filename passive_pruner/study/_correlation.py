@@ -93,6 +93,12 @@ def correlation_by_type(encoder: Any, X: MatrixLike, *, threshold: float = 0.1) 
     states = dict(sorted(encoder.items())) if isinstance(encoder, Mapping) else {0: encoder}
     if not states:
         raise ValueError("encoder is an empty dict; pass at least one fitted encoder.")
+    for e in states.values():
+        if isinstance(e, type) or not hasattr(e, "posterior"):
+            raise TypeError(
+                "encoder must be a fitted VAEEncoder or PretrainedEncoder, or a dict of such, got "
+                f"{e!r}."
+            )
     moments = {step: LatentMoments.from_batch(*e.posterior(X)) for step, e in states.items()}
     if len({m.n_components for m in moments.values()}) > 1:
         raise ValueError(

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from passive_pruner._common._parameters import explain_memory
+from passive_pruner._common._validation import explain_numbers
 from passive_pruner.vae._architectures import MLP, Architecture, Conv
 from passive_pruner.vae._likelihoods import Likelihood, LikelihoodModule
 from passive_pruner.vae._likelihoods._base import build_module, clamp
@@ -282,7 +283,8 @@ def is_own(architecture: Architecture) -> bool:
 
 def variable_numbers(keep, n_components):
     """Check what to keep, a mask or numbers, and return numbers."""
-    keep = np.asarray(keep)
+    with explain_numbers(keep, "keep", "a mask or numbers of latent variables in one dimension"):
+        keep = np.asarray(keep)
     if keep.dtype == bool and keep.shape == (n_components,):
         keep = np.flatnonzero(keep)
     if (
