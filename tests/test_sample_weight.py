@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.datasets import load_wine
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import get_scorer
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from strategies import generators
@@ -437,7 +438,9 @@ def test_weights_are_routed_through_pipelines_and_searches():
         assert_same_model(pipe[0], alone)
         assert pipe[1].moments_.n_samples == weights.sum()
         grid = {"passivevariableremover__threshold": [0, 0.1]}
-        search = GridSearchCV(pipe, grid, cv=2).fit(WINE, CULTIVAR, sample_weight=weights)
+        # Before scikit-learn 1.8 the score of a pipeline itself asks for no weights.
+        scorer = get_scorer("accuracy").set_score_request(sample_weight=True)
+        search = GridSearchCV(pipe, grid, cv=2, scoring=scorer).fit(WINE, CULTIVAR, sample_weight=weights)
         assert search.best_estimator_[1].moments_.n_samples == weights.sum()
         of_encoder = GridSearchCV(encoder, {"n_components": [1, 3]}, cv=2)
         of_encoder.fit(WINE, sample_weight=weights)
