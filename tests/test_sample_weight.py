@@ -440,7 +440,9 @@ def test_weights_are_routed_through_pipelines_and_searches():
         grid = {"passivevariableremover__threshold": [0, 0.1]}
         # Before scikit-learn 1.8 the score of a pipeline itself asks for no weights.
         scorer = get_scorer("accuracy").set_score_request(sample_weight=True)
-        search = GridSearchCV(pipe, grid, cv=2, scoring=scorer).fit(WINE, CULTIVAR, sample_weight=weights)
+        search = GridSearchCV(pipe, grid, cv=2, scoring=scorer).fit(
+            WINE, CULTIVAR, sample_weight=weights
+        )
         assert search.best_estimator_[1].moments_.n_samples == weights.sum()
         of_encoder = GridSearchCV(encoder, {"n_components": [1, 3]}, cv=2)
         of_encoder.fit(WINE, sample_weight=weights)
