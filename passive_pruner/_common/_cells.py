@@ -221,7 +221,8 @@ def _as_categorical(column):
     if str(dtype).startswith("dictionary<"):
         import pyarrow as pa
 
-        chunks = pa.chunked_array(column.array.__arrow_array__(), dtype.pyarrow_dtype)
+        found = column.array.__arrow_array__()
+        chunks = found if isinstance(found, pa.ChunkedArray) else pa.chunked_array([found])
         found = chunks.unify_dictionaries().combine_chunks().to_pandas().array
         # Without an order they stand as they were met, which is a matter of the order of the rows.
         if found.ordered:
