@@ -9,6 +9,7 @@ import numpy as np
 import sklearn
 from scipy import sparse
 from sklearn.decomposition import PCA, FactorAnalysis
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import _num_samples
 
 import passive_pruner
@@ -60,7 +61,8 @@ def model_card(estimator: Any, X: MatrixLike, *, X_test: MatrixLike | None = Non
     -----
     The ELBO is a lower bound of the log-likelihood, those of the linear models are exact [1]_: an
     encoder whose ELBO is below theirs describes the data worse, or has not been trained. They are
-    compared where the likelihood is one Gaussian over columns of numbers without missing cells.
+    compared where the likelihood is one Gaussian over columns of numbers, none of them constant,
+    without missing cells. They are fitted to the standardised columns, as the encoder is.
 
     References
     ----------
@@ -156,13 +158,18 @@ def _densities(estimator, encoder, train, X_test) -> str:
         why_not = "cells may be missing"
     elif sparse.issparse(train) or np.ndim(train) != 2:
         why_not = "X is no dense table"
+    elif not why_not and (np.ptp(np.asarray(train), axis=0) == 0).any():
+        why_not = "a column is constant, and has no density"
     if why_not:
         return "\n".join([*lines, "", f"Linear models are not compared: {why_not}."])
     width = min(encoder.n_components_, train.shape[1] - 1, _num_samples(train) - 1)
+    # Like the encoder they see standardised columns; in the units of X densities have a factor.
+    scaler = StandardScaler().fit(train)
+    train, test = scaler.transform(train), scaler.transform(test)
     for name, model in {
         "factor analysis": FactorAnalysis(width),
         "PCA": PCA(width, random_state=0),
     }.items():
-        score = model.fit(np.asarray(train)).score(np.asarray(test))
+        score = model.fit(train).score(test) - np.log(scaler.scale_).sum()
         lines.append(f"| {name} of width {width}, log-likelihood | {score:.2f} |")
     return "\n".join(lines)

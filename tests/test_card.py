@@ -34,12 +34,14 @@ def test_it_says_what_pipeline_and_linear_models_say(fitted_pipe, tmp_path):
     assert "column 29" in section(card, "Data")
     values = table_of(section(card, "How well it describes the data"))
     scaled_train, scaled_test = map(pipe["scale"].transform, (train, test))
+    unit = scaled_train.std(axis=0)
     for name, score in {
         "VAEEncoder, ELBO": pipe["enc"].score(scaled_test),
         "factor analysis of width 8, log-likelihood": FactorAnalysis(8)
         .fit(scaled_train)
         .score(scaled_test),
-        "PCA of width 8, log-likelihood": PCA(8).fit(scaled_train).score(scaled_test),
+        "PCA of width 8, log-likelihood": PCA(8).fit(scaled_train / unit).score(scaled_test / unit)
+        - np.log(unit).sum(),
     }.items():
         assert float(values[name]) == pytest.approx(score, abs=0.006)
     types = card.select("Latent variables").format()
@@ -58,6 +60,19 @@ def test_tables_with_categories_are_not_compared_with_linear_models():
     assert "Mean over the training data" in text
     assert "not compared: the likelihood is Mixed" in text
     assert section(card, "What was removed, and why").startswith("Nothing")
+
+
+def test_linear_models_read_any_units_and_no_constants(cancer):
+    X = cancer[0][:, :4]
+    encoder = small_encoder(n_components=2, max_steps=50)
+    in_units = [model_card(encoder.fit(Z), Z) for Z in (X, X * [1e12, 1e-12, 1, 1])]
+    one, other = (table_of(section(c, "How well it describes the data")) for c in in_units)
+    assert len(one) == 3
+    for name, score in one.items():
+        assert float(other[name]) == pytest.approx(float(score), abs=0.02)
+    X = np.hstack([X, np.ones((len(X), 1))])
+    text = section(model_card(encoder.fit(X), X), "How well it describes the data")
+    assert "not compared: a column is constant" in text
 
 
 def test_an_encoder_from_elsewhere_has_no_density(cancer):

@@ -61,6 +61,12 @@ def test_an_array_without_columns_is_refused():
         small_encoder(likelihood="auto").fit(np.empty((10, 0)))
 
 
+def test_a_table_without_any_cell_is_refused():
+    for X in (np.full((20, 2), None), pd.DataFrame({"a": [None] * 20, "b": [np.nan] * 20})):
+        with pytest.raises(ValueError, match="No cell is present in the 2 columns of X"):
+            small_encoder(likelihood="auto", allow_missing=True).fit(X)
+
+
 # Which columns
 
 

@@ -55,6 +55,13 @@ def test_discrete_sap_depends_on_units():
     assert sap_score(0.01 * codes, factors, random_state=0) == pytest.approx(0, abs=0.05)
 
 
+def test_discrete_sap_ends_in_any_units(factors):
+    codes = noisy(factors) / 2
+    assert 0 <= sap_score(1e49 * codes, factors, random_state=0) <= 1
+    with pytest.raises(ValueError, match=r"divide them by their standard deviation"):
+        sap_score(1e150 * codes, factors, random_state=0)
+
+
 def test_sap_of_constant_codes(factors):
     constant = np.full((400, 2), 0.1)
     assert sap_score(constant, factors, continuous=True) == 0

@@ -84,6 +84,7 @@ CASES = {
     "device": (fit(device="cpu:7"), ValueError, "device='cpu:7' is not available"),
     "n_components=1e9": (fit(n_components=BIG * 1000), MemoryError, "no memory for.*variables"),
     "layers of 1e12": (fit(architecture=MLP((BIG * 1000,))), MemoryError, "no memory for.*MLP"),
+    "layers in no order": (fit(architecture=MLP({8, 4})), ValueError, "list sizes in an order"),
     "layers of True": (fit(architecture=MLP((True,))), ValueError, "hidden_layer_sizes.*True"),
     "beta=True": (fit(objective=BetaVAE(True)), ValueError, "'beta'.*True"),
     "variance=1e-300": (fit(likelihood=Gaussian(1e-300)), ValueError, "'variance'.*1e-300"),

@@ -74,6 +74,11 @@ def learn_columns(
             learned.append(_of_categories(*described))
         else:
             learned.append(_of_numbers(*described, sample_weight))
+    if not any(column.likelihood for column in learned):
+        raise ValueError(
+            f"No cell is present in the {len(learned)} columns of X: at least one column must have "
+            "values."
+        )
     return Columns(learned, container_of(X))
 
 

@@ -17,6 +17,9 @@ from passive_pruner.metrics._validation import (
     check_varying,
 )
 
+# The solver of LinearSVC squares codes more than once, and does not end where that overflows.
+LARGEST_CODE = 1e50
+
 
 class DCIScores(NamedTuple):
     """Scores of :func:`dci`.
@@ -80,7 +83,8 @@ def sap_score(
     ------
     ValueError
         If codes and factors are not finite matrices that fit together, a factor is constant, or
-        not an integer although `continuous` is False, or there is one code only.
+        not an integer or a code beyond 1e50 although `continuous` is False, or there is one code
+        only.
 
     Notes
     -----
@@ -114,6 +118,12 @@ def sap_score(
     if continuous:
         scores = _squared_correlation(codes, factors)
     else:
+        largest = np.abs(codes).max()
+        if largest > LARGEST_CODE:
+            raise ValueError(
+                f"codes go up to {largest:.3g}; a linear classifier does not converge beyond "
+                f"{LARGEST_CODE:g}: divide them by their standard deviation."
+            )
         scores = _single_code_accuracy(
             *_train_test(codes, factors, codes_test, factors_test, local_random_state(random_state))
         )

@@ -3,7 +3,7 @@
 import copy
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from itertools import pairwise
 from numbers import Integral
 from typing import ClassVar
@@ -388,6 +388,8 @@ def _check_half(name, half, n_in, n_out, meaning):
 def _sizes(component, name):
     """Return a parameter that lists sizes as a tuple, after checking that they are positive."""
     sizes = getattr(component, name)
+    if isinstance(sizes, (Set, Mapping)):
+        raise InvalidParameterError(f"{name} must list sizes in an order, got {sizes!r}.")
     for size in sizes:
         if isinstance(size, bool):  # an Integral as well, but no number
             raise InvalidParameterError(f"{name}={sizes!r} must be whole numbers, got {size!r}.")
