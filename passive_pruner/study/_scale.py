@@ -3,8 +3,8 @@
 _DISTANCES = (
     "weighs columns by their variance. On codes as they are passive variables, whose variance is "
     "small, hardly count, and removing them changes little. A scaler makes them count as much as "
-    "any other: by itself it costs more than it brings, and behind it removing negligible variables "
-    "helps."
+    "any other: by itself it costs more than it brings, and behind it removing negligible "
+    "variables helps."
 )
 _MIXTURE = (
     "fits a density to all columns at once. On codes as they are it is undecided whether pruning "
