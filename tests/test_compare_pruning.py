@@ -334,6 +334,16 @@ def test_classes_are_stratified_for_clusters_too():
     assert single["verdict"][0] == "undecided"
 
 
+def test_random_variables_that_are_constant_are_no_matter_of_the_user():
+    X = posteriors()
+    X[:, 2:10] = 0  # exactly, as of variables that training has left at the prior
+    table = compare_pruning(
+        pipeline(KMeans(3, n_init=2, random_state=0)), X, CLASSES, cv=3, scoring="rand_score",
+        random_state=0,
+    )  # fmt: skip
+    assert table["score_random"][0] < table["score_pruned"][0]
+
+
 def test_fits_that_fail_cost_their_scores_only():
     def only_many(X):
         if X.shape[1] < 3:

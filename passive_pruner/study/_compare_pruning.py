@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.decomposition import PCA
-from sklearn.exceptions import FitFailedWarning
+from sklearn.exceptions import ConvergenceWarning, FitFailedWarning
 from sklearn.metrics import check_scoring, get_scorer_names
 from sklearn.model_selection import check_cv
 from sklearn.pipeline import Pipeline
@@ -275,14 +275,19 @@ def _compare_fold(parts, train, test, scorer, thresholds, rng):
                 failures.append(error)
         return scores[columns]
 
+    all_variables, pruned = score(order), [score(columns) for columns in kept]
+    with warnings.catch_warnings():
+        # Variables that are drawn at random may all be constant: nothing that a user could change.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        random = [score(order[: len(columns)]) for columns in kept]
     results = FoldScores(
         n_train=_num_samples(train.X),
         n_test=_num_samples(test.X),
         n_components=len(order),
         n_kept=[len(columns) for columns in kept],
-        all_variables=score(order),
-        pruned=[score(columns) for columns in kept],
-        random=[score(order[: len(columns)]) for columns in kept],
+        all_variables=all_variables,
+        pruned=pruned,
+        random=random,
         failures=failures,
         without_encoder=_score_without_encoder(
             head, tail, train, test, scorer, params, n_components=len(order)
