@@ -94,7 +94,7 @@ def test_constant_codes_drift_by_nothing_or_without_bound():
         (np.ones((3, 2)), {}, "at least 4 rows"),
         (np.eye(9, 2), {"criterion": "mse"}, "criterion must be one of"),
         (np.eye(9, 2), {"criterion": "kl"}, "needs posterior variances"),
-        (np.eye(9, 2), {"names": ["a"]}, "one entry per variable, 2, got 1"),
+        (np.eye(9, 2), {"names": ["a"]}, r"one entry per variable, 2, got \['a'\]"),
     ],
 )
 def test_errors_say_what_does_not_fit(now, params, message):
