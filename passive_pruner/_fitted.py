@@ -326,8 +326,11 @@ class FittedVAE(ComponentsInHTML, Decoding, ExplainedVariance, Scored, BaseEncod
         pruned.n_components_ = len(keep)
         numbers = getattr(self, "variable_numbers_", np.arange(self.n_components_))
         pruned.variable_numbers_ = numbers[keep]
+        for name in ("_holds_out", "_epochs_before_pruning"):
+            if name in vars(self):
+                setattr(pruned, name, getattr(self, name))
         if len(keep) < self.n_components_:
-            pruned._epochs_before_pruning_ = self.n_iter_
+            pruned._epochs_before_pruning = self.n_iter_
         pruned._cut_explained(keep)
         for record in pruned.history_:
             record.update({k: v[keep] for k, v in record.items() if isinstance(v, np.ndarray)})

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from conftest import small_encoder
 from sklearn.decomposition import PCA, FactorAnalysis
+from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -101,3 +102,14 @@ def test_a_pruned_encoder_was_cut_before(fitted_encoder, cancer):
     card = model_card(fitted_encoder.pruned([1, 3]), cancer[0])
     removed = section(card, "What was removed, and why")
     assert removed.startswith("The encoder was cut down to these variables")
+
+
+def test_a_frozen_remover_is_one(fitted_encoder, cancer):
+    encoder = fitted_encoder.pruned(range(8)).set_params(add_variance=False)
+    remover = PassiveVariableRemover().fit(encoder.transform(cancer[0]))
+    cards = [
+        model_card(make_pipeline(encoder, step), cancer[0])
+        for step in (remover, FrozenEstimator(remover))
+    ]
+    removed = [section(card, "What was removed, and why") for card in cards]
+    assert remover.summary() in removed[0] == removed[1]

@@ -470,6 +470,13 @@ def test_a_difference_that_is_the_same_in_all_folds_shows_nothing():
     assert "same difference in all folds" in str(table)
 
 
+def test_a_frozen_remover_is_one():
+    pipe, X = pipeline(GaussianNB()), posteriors()
+    frozen = make_pipeline(pipe[0], FrozenEstimator(PassiveVariableRemover()), GaussianNB())
+    tables = [compare_pruning(one, X, CLASSES, random_state=0) for one in (pipe, frozen)]
+    pd.testing.assert_frame_equal(*tables)
+
+
 def test_names_of_steps_do_not_matter():
     X, y = load_wine(return_X_y=True)
     pipes = [

@@ -85,8 +85,7 @@ def test_the_original_and_the_global_generators_are_left_alone(fitted_encoder):
 def test_fitted_attributes(fitted_encoder):
     pruned = fitted_encoder.pruned(KEEP)
     fitted = {name for name in vars(fitted_encoder) if name.endswith("_")}
-    of_pruning = {"variable_numbers_", "_epochs_before_pruning_"}
-    assert {name for name in vars(pruned) if name.endswith("_")} == fitted | of_pruning
+    assert {name for name in vars(pruned) if name.endswith("_")} == fitted | {"variable_numbers_"}
     for name in ("n_iter_", "n_steps_", "n_features_in_"):
         assert getattr(pruned, name) == getattr(fitted_encoder, name)
     for name in ("objective_", "likelihood_", "architecture_"):
@@ -370,6 +369,9 @@ def test_the_summary_says_which_model_its_elbo_is_of(cancer):
     assert before in copy.deepcopy(pruned).pruned([0, 1]).summary()
     for whole in (encoder, encoder.pruned([0, 1, 2, 3])):
         assert before not in whole.summary()
+    shown = encoder.set_params(early_stopping=False).pruned([0, 2]).summary()
+    assert f"on held-out {before}" in shown  # the parameter acts at the next fit
+    encoder.set_params(early_stopping=True)
     # Training that goes on measures the smaller network.
     assert before not in pruned.fit(X).summary()
     assert before not in encoder.pruned([0, 2]).partial_fit(X).summary()

@@ -111,4 +111,6 @@ def _flat(pipe, prefix=""):
         if isinstance(step, Pipeline):
             yield from _flat(step, f"{prefix}{name}__")
         elif step is not None and not isinstance(step, str):
-            yield f"{prefix}{name}", step
+            # The threshold of a remover is set, and one that is frozen would not follow.
+            is_frozen = isinstance(getattr(step, "estimator", None), PassiveVariableRemover)
+            yield f"{prefix}{name}", step.estimator if is_frozen else step
