@@ -91,6 +91,7 @@ def model_card(estimator: Any, X: MatrixLike, *, X_test: MatrixLike | None = Non
             "model_card requires skops. Install it with pip install 'passive_pruner[persistence]'."
         ) from error
     estimator = getattr(estimator, "best_estimator_", estimator)
+    X, X_test = (np.asarray(rows) if isinstance(rows, list) else rows for rows in (X, X_test))
     encoder, remover, inside, _ = find_encoder("model_card", estimator, X)
     card = Card(estimator, model_diagram=False, template=None)
     steps = " → ".join(type(step).__name__ for step in steps_of(estimator))
@@ -104,6 +105,11 @@ def model_card(estimator: Any, X: MatrixLike, *, X_test: MatrixLike | None = Non
         types = criterion(moments, criterion.threshold)
         rule = criterion.words.format(threshold=criterion.threshold)
         removed = f"Nothing: there is no PassiveVariableRemover. Types in this card: {rule}."
+        if hasattr(encoder, "variable_numbers_"):
+            removed = (
+                "The encoder was cut down to these variables, by a choice that it does not know. "
+                f"Types in this card: {rule}."
+            )
     else:
         types, removed = remover.variable_types_, _block(remover.summary())
     table = report(moments, types, names=variable_names(encoder)).reset_index()

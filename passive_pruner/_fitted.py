@@ -315,7 +315,7 @@ class FittedVAE(ComponentsInHTML, Decoding, ExplainedVariance, Scored, BaseEncod
         array(['vaeencoder0', 'vaeencoder2'], dtype=object)
         """
         check_is_fitted(self)
-        keep = variable_numbers(kept_variables(keep), self.n_components_)
+        keep = variable_numbers(kept_variables(keep, self.n_components_), self.n_components_)
         with plain_torch(grad=False):
             _, weights = self._blueprint().cut(self.weights_, keep)
         pruned = clone(self).set_params(n_components=len(keep))
@@ -326,6 +326,11 @@ class FittedVAE(ComponentsInHTML, Decoding, ExplainedVariance, Scored, BaseEncod
         pruned.n_components_ = len(keep)
         numbers = getattr(self, "variable_numbers_", np.arange(self.n_components_))
         pruned.variable_numbers_ = numbers[keep]
+        for name in ("_holds_out", "_epochs_before_pruning"):
+            if name in vars(self):
+                setattr(pruned, name, getattr(self, name))
+        if len(keep) < self.n_components_:
+            pruned._epochs_before_pruning = self.n_iter_
         pruned._cut_explained(keep)
         for record in pruned.history_:
             record.update({k: v[keep] for k, v in record.items() if isinstance(v, np.ndarray)})

@@ -90,7 +90,8 @@ class TrainedVAE(AutoWidth, TrainingData):
         -------
         summary : str
             Several lines, from the record of `history_` that belongs to `best_epoch_`: the ELBO in
-            nats per row and its parts, and for every latent variable the variance of its mean,
+            nats per row and its parts, for a pruned encoder those of the one before it was
+            pruned, and for every latent variable the variance of its mean,
             the mean of its posterior variance and what it explains. Types come from all rows that
             a :class:`PassiveVariableRemover` is fitted on, not from these.
 
@@ -108,14 +109,19 @@ class TrainedVAE(AutoWidth, TrainingData):
         ...
         """
         check_is_fitted(self)
-        held_out = self.early_stopping and not hasattr(self, "training_state_")
+        # Encoders of earlier versions do not know these two.
+        held_out = getattr(self, "_holds_out", self.early_stopping)
+        held_out = held_out and not hasattr(self, "training_state_")
+        rows = "held-out rows" if held_out else "training rows"
+        if self.best_epoch_ <= getattr(self, "_epochs_before_pruning", -1):
+            rows += ", before other variables were cut out"
         numbers = getattr(self, "variable_numbers_", range(self.n_components_))
         return summarize_training(
             self.history_,
             self.best_epoch_,
             names=[str(j) for j in numbers],
             explained=getattr(self, "explained_variance_ratio_", None),
-            rows="held-out rows" if held_out else "training rows",
+            rows=rows,
         )
 
     def _html_boxes(self):
@@ -141,7 +147,7 @@ class TrainedVAE(AutoWidth, TrainingData):
             self.allow_missing_ = self.allow_missing
             if columns is not None:
                 self.allow_missing_ |= columns.may_miss or self.handle_unknown == "ignore"
-            for name in ("variable_numbers_", "training_state_"):
+            for name in ("variable_numbers_", "training_state_", "_epochs_before_pruning"):
                 vars(self).pop(name, None)  # of an encoder that was pruned, or of earlier passes
         self.objective_ = (self.objective or BetaVAE()).validated()
         # Without the number of steps every call that continues would repeat the same draws.
@@ -378,6 +384,7 @@ class TrainedVAE(AutoWidth, TrainingData):
             with plain_torch(grad=True):
                 self._check_made_again(network, table)
         self.best_epoch_ = training.best_epoch
+        self._holds_out = self.early_stopping
         vars(self).pop("training_state_", None)
         if one_pass and training.state is not None:
             self.training_state_ = training.state

@@ -256,11 +256,12 @@ def test_a_table_says_what_is_kept(fitted_encoder, cancer):
     shown = np.flatnonzero(table["q_value"] <= 0.05)
     assert 0 < len(shown) < 8
     expected = fitted_encoder.pruned(shown)
-    for given in (table, table.sort_values("gain"), table.loc[shown]):
+    by_gain = table.sort_values("gain")
+    for given in (table, by_gain, table.loc[shown], by_gain.reset_index()):
         pruned = fitted_encoder.pruned(given)
         assert_array_equal(pruned.variable_numbers_, shown)
         assert_array_equal(pruned.transform(X), expected.transform(X))
-    by_gain = table.sort_values("gain")  # a mask of which is one of variables, not of places
+    # A mask is one of variables, not of places.
     pruned = fitted_encoder.pruned(by_gain["q_value"] <= 0.05)
     assert_array_equal(pruned.variable_numbers_, shown)
     # What is cut gained nothing: at 0 instead of the prior the model is no worse.
@@ -273,8 +274,23 @@ def test_tables_that_say_nothing_are_refused(fitted_encoder, cancer):
         fitted_encoder.pruned(table[["gain"]])
     with pytest.raises(ValueError, match=r"smallest q_value is 1, above 0\.05"):
         fitted_encoder.pruned(table.assign(q_value=1.0))
-    with pytest.raises(ValueError, match=r"mask of 8 latent variables or distinct numbers"):
+    with pytest.raises(ValueError, match=r"a variable 14, but the encoder has variables 0 to 7"):
         fitted_encoder.pruned(table.set_index(table.index + 7))
+    with pytest.raises(ValueError, match=r"does not say which variables its rows are"):
+        fitted_encoder.pruned(table.sort_values("gain").reset_index(drop=True))
+    of_all = table.index < 2  # numbers that the smaller encoder has too, of other variables
+    smaller = fitted_encoder.pruned([5, 6, 7])
+    with pytest.raises(ValueError, match=r"a variable 7, but the encoder has variables 0 to 2"):
+        smaller.pruned(pd.Series(of_all, index=table.index))
+
+
+def test_a_table_of_polars_needs_the_column_of_variables(fitted_encoder, cancer):
+    polars = pytest.importorskip("polars")
+    table = ablate(fitted_encoder, cancer[0])
+    pruned = fitted_encoder.pruned(polars.from_pandas(table.sort_values("gain").reset_index()))
+    assert_array_equal(pruned.variable_numbers_, fitted_encoder.pruned(table).variable_numbers_)
+    with pytest.raises(ValueError, match=r"does not say which variables its rows are"):
+        fitted_encoder.pruned(polars.from_pandas(table))
 
 
 def test_what_cannot_be_ablated_is_named(fitted_encoder, cancer):

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from conftest import small_encoder
 from sklearn.decomposition import PCA, FactorAnalysis
+from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -88,3 +89,27 @@ def test_errors_say_what_is_missing(cancer, monkeypatch):
     monkeypatch.setitem(sys.modules, "skops.card", None)
     with pytest.raises(ImportError, match=r"passive_pruner\[persistence\]"):
         model_card(small_encoder(), cancer[0])
+
+
+def test_lists_are_rows_as_arrays_are(fitted_encoder, cancer):
+    X = cancer[0][:50].astype(float)
+    card = model_card(fitted_encoder, X.tolist(), X_test=X[:9].tolist())
+    for title in ("Data", "How well it describes the data"):
+        assert section(card, title) == section(model_card(fitted_encoder, X, X_test=X[:9]), title)
+
+
+def test_a_pruned_encoder_was_cut_before(fitted_encoder, cancer):
+    card = model_card(fitted_encoder.pruned([1, 3]), cancer[0])
+    removed = section(card, "What was removed, and why")
+    assert removed.startswith("The encoder was cut down to these variables")
+
+
+def test_a_frozen_remover_is_one(fitted_encoder, cancer):
+    encoder = fitted_encoder.pruned(range(8)).set_params(add_variance=False)
+    remover = PassiveVariableRemover().fit(encoder.transform(cancer[0]))
+    cards = [
+        model_card(make_pipeline(encoder, step), cancer[0])
+        for step in (remover, FrozenEstimator(remover))
+    ]
+    removed = [section(card, "What was removed, and why") for card in cards]
+    assert remover.summary() in removed[0] == removed[1]

@@ -9,7 +9,7 @@ import pytest
 import sklearn
 from conftest import small_encoder
 from scipy.stats import ttest_rel
-from sklearn.cluster import KMeans
+from sklearn.cluster import DBSCAN, KMeans
 from sklearn.datasets import load_iris, load_wine
 from sklearn.decomposition import PCA
 from sklearn.exceptions import FitFailedWarning
@@ -423,6 +423,8 @@ def test_what_is_shown_is_followed_by_notes():
         (GaussianNB(), {}, "needs a Pipeline .*, got GaussianNB"),
         (pipeline(), {}, "a model behind the codes, .* last step is PassiveVariableRemover"),
         (pipeline(KMeans(3)), {}, "scoring=None takes KMeans.score"),
+        (pipeline(DBSCAN()), {"scoring": "rand_score"}, "DBSCAN has no method 'predict'"),
+        (pipeline(PassiveVariableRemover(), GaussianNB()), {}, "one .*Remover, got 2"),
         (pipeline(GaussianNB()), {"thresholds": ()}, "at least one number"),
         (pipeline(GaussianNB()), {"thresholds": (0.1, -1)}, "at least 0, got"),
         (pipeline(GaussianNB()), {"thresholds": (None,)}, "finite and at least 0"),
@@ -466,3 +468,28 @@ def test_a_difference_that_is_the_same_in_all_folds_shows_nothing():
     assert table["standard_error"][0] == 0
     assert table["verdict"][0] == "undecided"
     assert "same difference in all folds" in str(table)
+
+
+def test_a_frozen_remover_is_one():
+    pipe, X = pipeline(GaussianNB()), posteriors()
+    frozen = make_pipeline(pipe[0], FrozenEstimator(PassiveVariableRemover()), GaussianNB())
+    tables = [compare_pruning(one, X, CLASSES, random_state=0) for one in (pipe, frozen)]
+    pd.testing.assert_frame_equal(*tables)
+
+
+def test_names_of_steps_do_not_matter():
+    X, y = load_wine(return_X_y=True)
+    pipes = [
+        Pipeline([("encoder", small_encoder()), (name, StandardScaler()), ("nb", GaussianNB())])
+        for name in ("scaler", "read")
+    ]
+    scores = [compare_pruning(p, X, y, cv=2, random_state=0).without_encoder for p in pipes]
+    assert scores[0] == scores[1]
+    assert np.isfinite(list(scores[0].values())).all()
+
+
+@pytest.mark.parametrize("value, difference", [(True, 0), (np.float32(0.5), 0), (-np.inf, np.nan)])
+def test_scores_of_any_kind_of_number(value, difference):
+    table = compare_pruning(pipeline(GaussianNB()), posteriors(), CLASSES, scoring=lambda *_: value)
+    np.testing.assert_array_equal(table["difference"], [difference])
+    assert table["verdict"].tolist() == ["undecided"]

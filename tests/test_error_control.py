@@ -239,6 +239,15 @@ def test_threshold_0_keeps_all_whatever_alpha_is(posterior):
     assert remover.summary().endswith("a threshold of 0 drops nothing.")
 
 
+@pytest.mark.parametrize("threshold", [5e-324, 1e-300, 1e-100, 1e-20, 1e-9])
+@pytest.mark.parametrize("criterion", ["active_units", "entropy", "kl", "variance"])
+def test_nothing_is_shown_to_be_below_a_tiny_threshold(criterion, threshold, posterior):
+    X = columns_for(criterion, posterior)
+    remover = PassiveVariableRemover(criterion=criterion, threshold=threshold, alpha=0.05).fit(X)
+    assert remover.get_support()[: posterior.mean.shape[1]].all()
+    assert (remover.report_["q_value"] > 0.9).all()
+
+
 def test_what_has_no_standard_error_says_what_to_do(posterior):
     scaled = np.hstack([posterior.mean * 30, posterior.variance * 900])
     remover = PassiveVariableRemover(criterion="kl", alpha=0.05)

@@ -80,7 +80,7 @@ def test_errors_name_what_the_rule_cannot_see(grid, scores, message):
     with pytest.raises(ValueError, match="got dict without 'params'"):
         one_standard_error_rule({})
     several = {"params": grid, "mean_test_accuracy": [1], "mean_test_roc_auc": [1]}
-    with pytest.raises(ValueError, match=r"metric must be one of \['accuracy', 'roc_auc'\]"):
+    with pytest.raises(ValueError, match=r"several scores, \['accuracy', 'roc_auc'\], .* a single"):
         one_standard_error_rule(several)
 
 

@@ -358,3 +358,27 @@ def test_of_a_search_the_best_pipeline_is_taken(fitted_pipe):
 def test_an_unfitted_pipeline_is_refused():
     with pytest.raises(NotFittedError):
         prune_pipeline(make_pipeline(small_encoder(), PassiveVariableRemover()))
+
+
+def test_the_summary_says_which_model_its_elbo_is_of(cancer):
+    X = cancer[0][:100]
+    encoder = small_encoder(warm_start=True).fit(X)
+    before = "rows, before other variables were cut out: "
+    pruned = encoder.pruned([0, 2])
+    assert before in pruned.summary()
+    assert before in copy.deepcopy(pruned).pruned([0, 1]).summary()
+    for whole in (encoder, encoder.pruned([0, 1, 2, 3])):
+        assert before not in whole.summary()
+    shown = encoder.set_params(early_stopping=False).pruned([0, 2]).summary()
+    assert f"on held-out {before}" in shown  # the parameter acts at the next fit
+    encoder.set_params(early_stopping=True)
+    # Training that goes on measures the smaller network.
+    assert before not in pruned.fit(X).summary()
+    assert before not in encoder.pruned([0, 2]).partial_fit(X).summary()
+
+
+def test_the_summary_says_on_which_rows_it_was_measured(cancer):
+    encoder = small_encoder().fit(cancer[0][:100])
+    encoder.set_params(early_stopping=False)  # which acts at the next fit
+    assert "on held-out rows" in encoder.summary()
+    assert "on training rows" in encoder.fit(cancer[0][:100]).summary()

@@ -167,3 +167,27 @@ def test_dask_collections_are_refused(factors):
     dask = pytest.importorskip("dask.array")
     with pytest.raises(ValueError, match=r"Pass rows in memory"):
         type_stability(linear_encoder(), dask.from_array(factors))
+
+
+def test_the_threshold_is_that_of_the_criterion(factors):
+    encoder = linear_encoder(whiten=False).fit(factors)
+    remover = PassiveVariableRemover(criterion="explained_variance")
+    types = remover.fit(encoder.transform(factors)).variable_types_
+    options = {"n_fits": 4, "criterion": "explained_variance", "random_state": 0}
+    assert_array_equal(type_stability(encoder, factors, **options).variables["type"], types)
+    given = type_stability(encoder, factors, threshold=0.01, **options)
+    assert_frame_equal(type_stability(encoder, factors, **options).variables, given.variables)
+
+
+def test_no_seed_leaves_the_global_generator_alone(factors):
+    state = np.random.get_state()[1].copy()  # noqa: NPY002
+    type_stability(linear_encoder(), factors, n_fits=4)
+    assert_array_equal(np.random.get_state()[1], state)  # noqa: NPY002
+
+
+def test_errors_say_what_to_pass_instead(factors):
+    nested = make_pipeline(make_pipeline(StandardScaler(), linear_encoder()), LogisticRegression())
+    with pytest.raises(TypeError, match=r"Pipeline of Pipeline, LogisticRegression\. Of nested"):
+        type_stability(nested, factors)
+    with pytest.raises(ValueError, match=r"X has 3 rows; .* at least 4"):
+        type_stability(linear_encoder(), factors[:3])

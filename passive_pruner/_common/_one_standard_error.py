@@ -51,7 +51,8 @@ def one_standard_error_rule(cv_results: Mapping[str, Any]) -> int:
     ``drop=("passive", "mixed")``: what is neither passive nor active is mixed, and a small
     threshold calls few variables either. There, choose by :func:`compare_pruning`, which counts.
 
-    With `refit` given as a callable, a search has no `best_score_`.
+    With `refit` given as a callable, a search has no `best_score_`. ``HalvingGridSearchCV`` does
+    not call it, but takes the highest score.
 
     References
     ----------
@@ -76,7 +77,7 @@ def one_standard_error_rule(cv_results: Mapping[str, Any]) -> int:
     >>> search.best_params_
     {'passivevariableremover__threshold': 0.1}
     """
-    scores, errors = scores_of(cv_results, "score")
+    scores, errors = scores_of(cv_results)
     name = threshold_parameter(cv_results)
     best = highest(scores)
     if name not in cv_results["params"][best]:
@@ -150,21 +151,29 @@ def standard_error(scores):
     return np.std(scores, axis=0, ddof=1) / np.sqrt(len(scores))
 
 
-def scores_of(cv_results, metric):
+def scores_of(cv_results, metric=None):
     """Mean scores of the candidates of a search and their standard errors over folds.
 
     Raises
     ------
     ValueError
-        If these are no results of a search, or if it has no such metric.
+        If these are no results of a search, or if it has no such metric, or several if `metric` is
+        None.
     """
     if not isinstance(cv_results, Mapping) or "params" not in cv_results:
         raise ValueError(
             "cv_results must be the attribute cv_results_ of a search that is fitted, got "
             f"{type(cv_results).__name__} without 'params'."
         )
-    if f"mean_test_{metric}" not in cv_results:
-        known = [k[len("mean_test_") :] for k in cv_results if k.startswith("mean_test_")]
+    known = [k[len("mean_test_") :] for k in cv_results if k.startswith("mean_test_")]
+    if metric is None:
+        metric = "score"
+        if metric not in known:
+            raise ValueError(
+                f"The search has several scores, {known}, and the rule takes one: pass a single "
+                "`scoring` to the search."
+            )
+    if metric not in known:
         raise ValueError(f"metric must be one of {known}, got {metric!r}.")
     mean = np.asarray(cv_results[f"mean_test_{metric}"], dtype=float)
     folds = [k for k in cv_results if re.fullmatch(rf"split\d+_test_{re.escape(metric)}", k)]

@@ -76,6 +76,8 @@ def find_parts(estimator, X=None) -> Parts:
     encoder = remover = None
     names = getattr(X, "columns", None)
     for step in steps_of(getattr(estimator, "best_estimator_", estimator)):
+        if isinstance(getattr(step, "estimator", None), PassiveVariableRemover):
+            step = step.estimator  # one that is frozen
         if isinstance(step, PassiveVariableRemover):
             remover = step
             break

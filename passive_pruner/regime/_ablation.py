@@ -138,7 +138,7 @@ def ablate(encoder: Any, X: Any) -> pd.DataFrame:
     )
 
 
-def kept_variables(keep):
+def kept_variables(keep, n_components):
     """Turn tables by variable into numbers of variables, whatever the order of their rows.
 
     Parameters
@@ -146,6 +146,8 @@ def kept_variables(keep):
     keep : DataFrame, Series or object
         Some or all rows of a table of :func:`ablate`, a mask that was computed from one, such as
         ``table["gain"] > 0``, or anything else.
+    n_components : int
+        Number of variables of the encoder.
 
     Returns
     -------
@@ -156,23 +158,45 @@ def kept_variables(keep):
     Raises
     ------
     ValueError
-        If it is another table, or no variable is shown to gain anything.
+        If it is another table, one of another encoder or that has lost the numbers of its
+        variables, or no variable is shown to gain anything.
     """
     if hasattr(keep, "columns"):
-        return _shown_to_gain(keep)
+        return _shown_to_gain(keep, n_components)
     index = getattr(keep, "index", None)
     is_numbered = getattr(index, "name", None) == "variable" and index.dtype.kind == "i"
     if is_numbered and keep.dtype == bool:
+        _check_numbers(index, n_components)
         return np.sort(index[keep.to_numpy()].to_numpy())
     return keep
 
 
-def _shown_to_gain(ablation):
+def _check_numbers(numbers, n_components):
+    if len(numbers) and max(numbers) >= n_components:
+        raise ValueError(
+            f"The table has a variable {max(numbers)}, but the encoder has variables 0 to "
+            f"{n_components - 1}: pass what passive_pruner.regime.ablate returns for this encoder."
+        )
+
+
+def _shown_to_gain(ablation, n_components):
+    import pandas as pd
+
     if "q_value" not in ablation.columns:
         raise ValueError(
             "As a table of variables to keep pass what passive_pruner.regime.ablate returns, with "
             f"a column 'q_value'; this one has {[str(name) for name in ablation.columns]}."
         )
+    if "variable" in ablation.columns:  # as a file that was read may have them
+        numbers, values = np.asarray(ablation["variable"]), np.asarray(ablation["q_value"])
+        ablation = pd.DataFrame({"q_value": values}, index=pd.Index(numbers, name="variable"))
+    if getattr(getattr(ablation, "index", None), "name", None) != "variable":
+        raise ValueError(
+            "The table of variables to keep does not say which variables its rows are: they are "
+            "the index 'variable' of what passive_pruner.regime.ablate returns, or a column of "
+            "that name."
+        )
+    _check_numbers(ablation.index, n_components)
     q_value = ablation["q_value"]
     numbers = q_value.index[q_value.to_numpy() <= LEVEL]
     if len(numbers) == 0:

@@ -242,7 +242,8 @@ class Criterion:
         from scipy.stats import false_discovery_control  # takes as long to import as all else here
 
         p_values = self.p_values(self.read(moments), threshold, tuple(drop))
-        return false_discovery_control(p_values)
+        # Rounding takes incomplete gamma functions above 1.
+        return false_discovery_control(np.clip(p_values, 0, 1))
 
     def _values(self, moments, threshold):
         """Return the statistics that the rule reads, after all checks."""

@@ -97,8 +97,9 @@ def _p_of_normal(n, estimate, bound, size):
     """
     from scipy.special import gammainc  # takes as long to import as all else here
 
-    total = n * bound / size
-    return gammainc(0.48 * total, 0.4 * total * np.maximum(estimate / bound + 0.2, 0))
+    total = np.maximum(n * bound / size, 1e-300)  # gammainc takes less for 0
+    x = np.maximum(0.4 * n * estimate / size + 0.08 * total, 0)
+    return gammainc(0.48 * total, x)
 
 
 def _p_of_constant(n, estimate, bound, size):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Callable, Sequence
-from numbers import Number
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -126,11 +125,11 @@ def compare_pruning(
     Raises
     ------
     ValueError
-        If the pipeline has neither remover nor encoder or nothing behind them, if a search is not
-        fitted but has other parameters than a threshold in its grid, if `scoring` is None for
-        what is neither classifier nor regressor, or if a threshold is no such number. Errors of
-        the encoder and of the remover are passed on, and so are those of later steps if all fits
-        of a fold fail.
+        If the pipeline has neither remover nor encoder or nothing behind them, or several
+        removers, if a search is not fitted but has other parameters than a threshold in its grid,
+        if `scoring` is None for what is neither classifier nor regressor, or a name for what
+        cannot predict test rows, or if a threshold is no such number. Errors of the encoder and
+        of the remover are passed on, and so are those of later steps if all fits of a fold fail.
 
     Warns
     -----
@@ -201,6 +200,13 @@ def compare_pruning(
             "comparable between different numbers of variables. Pass scoring, such as "
             '"adjusted_rand_score" to compare clusters with the labels y.'
         )
+    last = parts.pipeline[-1]
+    if isinstance(scoring, str) and not any(hasattr(last, name) for name in _METHODS):
+        raise ValueError(
+            f"{type(last).__name__} has no method 'predict', so that scoring={scoring!r} cannot "
+            "score test rows. Use a model that has one, such as KMeans among clusterers, or a "
+            "callable scoring."
+        )
     if y is None:
         raise ValueError("y=None leaves nothing to score by: pass classes, numbers or labels.")
     scorer = check_scoring(parts.pipeline, scoring=scoring)
@@ -223,6 +229,10 @@ def compare_pruning(
         raise ValueError(f"cv={cv!r} makes no split; at least one is needed.")
     _warn_of_failures(folds)
     return compare_folds(folds, values, note_on_scale(parts.after[0]))
+
+
+# What scorers with a name ask a model for the answers to rows that it was not fitted on.
+_METHODS = ("predict", "predict_proba", "decision_function")
 
 
 class Rows(NamedTuple):
@@ -315,7 +325,7 @@ def _score_without_encoder(head, tail, train, test, scorer, params, n_components
         # An encoder may read what other models do not, such as missing cells and categories.
         with contextlib.suppress(Exception), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            model = Pipeline([("read", before), *clone(tail).steps])
+            model = Pipeline([("columns to compare", before), *clone(tail).steps])
             scores[name] = float(
                 scorer(model.fit(read, train.y, **params), read_test, test.y, **test.params)
             )
@@ -343,8 +353,6 @@ def _warn_of_failures(folds):
 
 def _number(score):
     """Return a score that is a number, also as an array of one; anything else is an error."""
-    if isinstance(score, Number):
-        return score
-    if np.ndim(score) == 0 and np.issubdtype(np.asarray(score).dtype, np.number):
+    if np.ndim(score) == 0 and np.asarray(score).dtype.kind in "biuf":
         return float(score)
     raise ValueError(f"scoring must return a number, got {score!r} of type {type(score).__name__}.")

@@ -64,7 +64,8 @@ def compare_folds(folds: list[FoldScores], thresholds: np.ndarray, note: str | N
     n_kept = np.array([fold.n_kept for fold in folds])
     all_variables = np.array([fold.all_variables for fold in folds])
     pruned = np.array([fold.pruned for fold in folds])
-    difference = pruned - all_variables[:, np.newaxis]
+    with np.errstate(invalid="ignore"):  # scores may be infinite, and their difference NaN
+        difference = pruned - all_variables[:, np.newaxis]
     share = np.mean([fold.n_test / fold.n_train for fold in folds])
     error = corrected_standard_error(difference, share)
     table = Comparison(

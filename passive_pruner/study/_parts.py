@@ -46,8 +46,8 @@ def find_parts(estimator) -> Parts:
     Raises
     ------
     ValueError
-        If there is neither remover nor encoder or nothing behind them, or if `estimator` is a
-        search whose choice is not known.
+        If there is neither remover nor encoder or nothing behind them, if there are several
+        removers, or if `estimator` is a search whose choice is not known.
     """
     pipe = _chosen(estimator)
     nested = list(_flat(pipe)) if isinstance(pipe, Pipeline) else []
@@ -67,6 +67,11 @@ def find_parts(estimator) -> Parts:
         criterion = "variance" if getattr(encoder, "add_variance", False) else "active_units"
         remover = PassiveVariableRemover(criterion=criterion)
         steps.insert(removers[0], ("passivevariableremover", remover))
+    if len(removers) > 1:
+        raise ValueError(
+            f"compare_pruning needs one PassiveVariableRemover, got {len(removers)}: what another "
+            "one removes would be missing from the scores of all variables. Leave one of them out."
+        )
     if removers[0] == len(steps) - 1:
         raise ValueError(
             "compare_pruning needs a model behind the codes, whose scores it compares, but the "
@@ -106,4 +111,6 @@ def _flat(pipe, prefix=""):
         if isinstance(step, Pipeline):
             yield from _flat(step, f"{prefix}{name}__")
         elif step is not None and not isinstance(step, str):
-            yield f"{prefix}{name}", step
+            # The threshold of a remover is set, and one that is frozen would not follow.
+            is_frozen = isinstance(getattr(step, "estimator", None), PassiveVariableRemover)
+            yield f"{prefix}{name}", step.estimator if is_frozen else step

@@ -10,7 +10,7 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import Pipeline
-from sklearn.utils import _safe_indexing, check_random_state
+from sklearn.utils import _safe_indexing
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
@@ -18,6 +18,7 @@ from passive_pruner import VAEEncoder
 from passive_pruner._common._dask import is_dask
 from passive_pruner._common._parameters import check_number
 from passive_pruner._common._typing import MatrixLike, RandomState
+from passive_pruner._common._validation import local_random_state
 from passive_pruner.regime import CRITERIA
 from passive_pruner.regime._criteria import NEGLIGIBLE, PASSIVE, is_kept
 
@@ -93,7 +94,7 @@ def type_stability(
     n_fits: int = 10,
     *,
     criterion: str = "active_units",
-    threshold: float = 0.1,
+    threshold: float | None = None,
     random_state: RandomState = None,
     n_jobs: int | None = None,
 ) -> TypeStability:
@@ -115,8 +116,8 @@ def type_stability(
         Number of trainings, besides that of the reference; even, and at least 4.
     criterion : str, default="active_units"
         As in :class:`passive_pruner.PassiveVariableRemover`.
-    threshold : float, default=0.1
-        As there; finite and at least 0.
+    threshold : float, default=None
+        As there: None is 0.01 under "explained_variance" and 0.1 under all others.
     random_state : int, RandomState instance or None, default=None
         Seed of the halves and of the seeds of the trainings.
     n_jobs : int or None, default=None
@@ -133,7 +134,8 @@ def type_stability(
     TypeError
         If `encoder` is neither a :class:`passive_pruner.VAEEncoder` nor a pipeline with one.
     ValueError
-        If `n_fits` is odd or below 4, if the criterion is unknown, or if `X` is a dask collection.
+        If `n_fits` is odd or below 4, if the criterion is unknown, if `X` has fewer than 4 rows, or
+        if it is a dask collection.
 
     Notes
     -----
@@ -171,7 +173,8 @@ def type_stability(
 
     pipe = _up_to_encoder(encoder)
     _check(X, n_fits, criterion)
-    rng = check_random_state(random_state)
+    threshold = CRITERIA[criterion].threshold if threshold is None else threshold
+    rng = local_random_state(random_state)
     n = _num_samples(X)
     shown = _safe_indexing(X, np.sort(rng.permutation(n)[:MATCHED_ROWS]))
     halves = [np.sort(rng.permutation(n)[: n // 2]) for _ in range(n_fits // N_SEEDS)]
@@ -232,9 +235,12 @@ def _up_to_encoder(encoder):
         at = [i for i, (_, step) in enumerate(encoder.steps) if isinstance(step, VAEEncoder)]
         if len(at) == 1:
             return encoder[: at[0] + 1]
+    found = type(encoder).__name__
+    if isinstance(encoder, Pipeline):
+        found += f" of {', '.join(type(step).__name__ for _, step in encoder.steps)}"
     raise TypeError(
-        "type_stability trains a VAEEncoder, or a Pipeline with one among its steps, got "
-        f"{type(encoder).__name__}."
+        f"type_stability trains a VAEEncoder, or a Pipeline with one among its steps, got {found}. "
+        "Of nested pipelines pass the one that holds it, of a search its best_estimator_."
     )
 
 
@@ -251,6 +257,11 @@ def _check(X, n_fits, criterion):
         raise ValueError(
             "X is a dask collection, of which no rows can be drawn. Pass rows in memory, such as "
             "X.compute() or a sample of it."
+        )
+    if _num_samples(X) < 4:
+        raise ValueError(
+            f"X has {_num_samples(X)} rows; their halves are trained on, for which at least 4 are "
+            "needed."
         )
 
 
