@@ -53,8 +53,8 @@ def ablate(encoder: Any, X: Any) -> pd.DataFrame:
 
     See Also
     --------
-    passive_pruner.VAEEncoder.gain_samples : Gains of single rows. passive_pruner.VAEEncoder.pruned
-    : Cuts variables out of the network, and takes this table.
+    passive_pruner.VAEEncoder.gain_samples : Compute the gains of single rows.
+    passive_pruner.VAEEncoder.pruned : Cut variables out of the network, given this table.
 
     Notes
     -----
