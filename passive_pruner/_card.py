@@ -26,23 +26,23 @@ _MAX_NAMES = 30
 
 
 def model_card(estimator: Any, X: MatrixLike, *, X_test: MatrixLike | None = None) -> Card:
-    """Describe a fitted encoder or pipeline, as a card of skops that you can add to and save.
+    """Create a skops model card of a fitted encoder or pipeline.
 
-    It says what the data was, what training came to, of which type every latent variable is and
-    which ones were removed by which rule, and how the ELBO compares with the log-likelihoods of
-    factor analysis and PCA of the same width. What the model is for and who it is fit for only you
-    know: add sections of your own.
+    The card describes the data, the result of training, the type of every latent variable, the
+    removed variables with the rule that removed them, and the ELBO in comparison with the
+    log-likelihoods of factor analysis and PCA of the same width. Add sections on the purpose and
+    the intended users of the model yourself.
 
     Parameters
     ----------
     estimator : encoder or Pipeline
-        Fitted, with a :class:`VAEEncoder` or :class:`PretrainedEncoder`. Of a search the best
-        estimator is taken.
+        Fitted estimator with a :class:`VAEEncoder` or :class:`PretrainedEncoder`. Of a search the
+        best estimator is used.
     X : array-like or DataFrame of shape (n_samples, n_features)
-        The training data, as the estimator takes it.
+        Training data, as passed to the estimator.
     X_test : array-like or DataFrame of shape (n_samples, n_features), default=None
-        Rows that took no part in training, on which models of the data are compared. None compares
-        them on `X`, which favours the one that fits closest; the card says so.
+        Rows that were not used in training, on which the models of the data are compared. None
+        compares them on `X`, which favours the model with the closest fit; the card states this.
 
     Returns
     -------
@@ -53,16 +53,17 @@ def model_card(estimator: Any, X: MatrixLike, *, X_test: MatrixLike | None = Non
     Raises
     ------
     ImportError
-        Without skops: ``pip install "passive_pruner[persistence]"``.
+        If skops is not installed: ``pip install "passive_pruner[persistence]"``.
     ValueError
         If there is no fitted encoder.
 
     Notes
     -----
-    The ELBO is a lower bound of the log-likelihood, those of the linear models are exact [1]_: an
-    encoder whose ELBO is below theirs describes the data worse, or has not been trained. They are
-    compared where the likelihood is one Gaussian over columns of numbers, none of them constant,
-    without missing cells. They are fitted to the standardised columns, as the encoder is.
+    The ELBO is a lower bound of the log-likelihood, whereas the log-likelihoods of the linear
+    models are exact [1]_. An encoder whose ELBO is lower describes the data worse, or has not been
+    trained enough. The comparison is made if the likelihood is Gaussian for all columns and the
+    columns are numeric, not constant and without missing cells. The linear models are fitted to the
+    standardised columns, as the encoder is.
 
     References
     ----------

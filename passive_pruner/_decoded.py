@@ -25,23 +25,24 @@ class Decoding:
         Parameters
         ----------
         Z : array-like of shape (n_samples, n_components) or (n_samples, 2 * n_components)
-            Codes, dask collections included; the second form, for encoders with `add_variance`, is
-            what :meth:`transform` returns, and its variances are not needed.
+            Codes; dask collections are supported. The second shape is that of :meth:`transform`
+            with `add_variance`; the variances are ignored.
 
         Returns
         -------
         X : ndarray of shape (n_samples, n_features), float32
-            Expected data, in the units of the training data; images of bytes come back in 0..1.
-            Float64 where `origin_` is not 0. For a dask collection a lazy one of the same kind.
+            Expected data in the units of the training data; byte images are returned as floats from
+            0 to 1. Float64 if `origin_` is not 0. For a dask collection, a lazy collection of the
+            same kind.
 
-            After a table with categories (see `columns_`), a table like it: a DataFrame with its
-            columns, types and categories. Columns of categories or of two values hold the most
-            probable one, integers are rounded.
+            If the encoder was fitted on a table with categories (see `columns_`), a DataFrame with
+            the same columns, types and categories. Columns of categories or of two values contain
+            the most probable value, and integers are rounded.
 
         Raises
         ------
         ValueError
-            If the number of columns is another.
+            If the number of columns is wrong.
         """
         check_is_fitted(self)
         index = getattr(Z, "index", None) if hasattr(Z, "iloc") else None
@@ -66,7 +67,8 @@ class Decoding:
         Returns
         -------
         X : ndarray of shape (n_samples, n_features), float32
-            Float64 where `origin_` is not 0. After a table with categories, a table like it.
+            Drawn rows. Float64 if `origin_` is not 0. If the encoder was fitted on a table with
+            categories, a table of the same kind.
         """
         check_is_fitted(self)
         check_number(n_samples, "n_samples", Integral, min_val=1)
@@ -78,33 +80,32 @@ class Decoding:
             return self._as_in_fit(self._decode(Z, self._network().sample, seed))
 
     def impute(self, X: MatrixLike, *, draw: bool = False) -> np.ndarray:
-        """Fill missing cells from the cells that are there.
+        """Impute missing cells from the cells that are present.
 
         Parameters
         ----------
         X : array-like or DataFrame of shape (n_samples, n_features)
             Data, as :meth:`fit` takes it.
         draw : bool, default=False
-            Whether to fill in draws, one code from the posterior of each row and cells from the
-            likelihood given that code, instead of what is expected.
+            Whether to impute random draws instead of expected values: one code is drawn from the
+            posterior of each row, and cells from the likelihood given this code.
 
         Returns
         -------
         X : ndarray or DataFrame of shape (n_samples, n_features)
-            A copy whose missing cells are filled. Cells that are there stay as they are, and so
-            does a column without any cell in :meth:`fit`. It is what `X` is, a DataFrame of the
-            same library or an array, whatever :meth:`fit` was given and ``set_output`` says, which
-            is about codes. Types are those of the training data, where that had categories.
+            Copy of `X` with imputed cells. Present cells do not change, and neither does a column
+            that was empty in :meth:`fit`. The container is that of `X`, an array or a DataFrame of
+            the same library, whatever :meth:`fit` was given; ``set_output`` applies to codes only.
+            If the training data had categories, the types are those of the training data.
 
         Notes
         -----
-        What is expected is the mean of the likelihood over the posterior of the row, taken at the
-        points of :meth:`score_samples`: of categories and of two values the most probable one.
-        Draws depend on the other rows of the call.
+        Expected values are means of the likelihood over the posterior of the row, evaluated at the
+        points of :meth:`score_samples`; for categories and columns of two values, the most probable
+        value. Draws depend on the other rows of the call.
 
-        The posterior is what the encoder makes of the cells that are there. It is an
-        approximation, and no more than that: its quality on cells that were hidden from it can be
-        measured.
+        The encoder approximates the posterior given the present cells. Measure the quality of this
+        approximation on cells that you hide from it.
 
         Examples
         --------

@@ -23,49 +23,48 @@ class VAEEncoder(TrainedVAE):
     """Variational autoencoder that encodes rows into the posterior of its latent variables.
 
     Training minimises the negative log-likelihood plus the regulariser of `objective`, both in
-    nats, summed over features and latent variables and averaged over rows. The budget is counted
-    in gradient steps, so the same setting serves 500 rows and 5,000,000.
+    nats, summed over features and latent variables and averaged over rows. The training budget is
+    counted in gradient steps, so the same setting suits 500 rows and 5,000,000.
 
     Parameters
     ----------
     n_components : int or "auto", default=10
-        Number of latent variables. Those that the data does not need become passive:
-        :class:`PassiveVariableRemover` finds and removes them. "auto" finds the number. After a
-        start at factor analysis it is that of the factors that are no functions of the others, and
-        is found before training. After a random start training begins with as many variables as
-        columns, at most 64, or more where all of them are needed; those that carry at most 0.05
-        nats per row are cut out of the network, and training goes on with the others for at most
-        a fifth of the steps before.
+        Number of latent variables. Variables that the data does not need become passive, and
+        :class:`PassiveVariableRemover` removes them. "auto" chooses the number. After a start at
+        factor analysis it is, before training, the number of factors that are not functions of
+        other factors. After a random start, training begins with as many variables as columns, at
+        most 64, or more if all of them are needed. Variables with a KL divergence of at most 0.05
+        nats per row are then cut out of the network, and training continues with the others for at
+        most a fifth of the previous steps.
     objective : Objective or None, default=None
-        What is minimised; None is ``BetaVAE(beta=1.0)``, the ELBO.
+        Objective that training minimises. None means ``BetaVAE(beta=1.0)``, the negative ELBO.
     likelihood : Likelihood, str, dict or None, default=None
-        Distribution of the data given a code; None is ``Gaussian()``, whose variance is learned
-        for each column, or "auto" for a table with categories (`categorical_features`).
-        Names for likelihoods with default settings: "bernoulli", "categorical",
-        "continuous_bernoulli", "gaussian", "negative_binomial" and "poisson".
+        Distribution of the data given a code. None means ``Gaussian()``, which learns a variance
+        per column, or "auto" for a table with categories (`categorical_features`). Likelihoods with
+        default settings can be given by name: "bernoulli", "categorical", "continuous_bernoulli",
+        "gaussian", "negative_binomial" and "poisson".
 
-        "auto" chooses by column: categorical for categories; Bernoulli for two values, such as
-        booleans; negative binomial for integers that begin at 0 or 1 and to which it gives, with
-        their mean and variance, more probability than a rounded Gaussian does; Gaussian for all
-        else. A dict has the likelihoods of single columns and leaves the others to "auto":
-        ``{"visits": "poisson"}``. Its keys are names or, if they are integers, places, as in
-        `categorical_features`. `columns_` shows what was chosen and why.
+        "auto" chooses a likelihood per column: categorical for categories, Bernoulli for columns
+        with two values such as booleans, and negative binomial for integers that start at 0 or 1 if
+        it fits them better than a rounded Gaussian with the same mean and variance; all other
+        columns are Gaussian. A dict sets the likelihood of single columns and leaves the others to
+        "auto": ``{"visits": "poisson"}``. Its keys are names, or integer positions as in
+        `categorical_features`. `columns_` shows each choice and its reason.
     architecture : Architecture or None, default=None
-        Encoder and decoder networks; None is ``MLP()``, two hidden layers of 256 ReLU units,
-        with `linear_path` where `init` is "factor_analysis", or "auto" and the likelihood
-        Gaussian.
+        Encoder and decoder networks. None means ``MLP()`` with two hidden layers of 256 ReLU units;
+        it has a `linear_path` if `init` is "factor_analysis", or "auto" with a Gaussian likelihood.
     init : {"auto", "random", "factor_analysis"}, default="auto"
-        Where training starts. "factor_analysis" fits a factor analysis to the training rows, in
-        one pass over them, and starts as that model; variables for which the data shows no factor
-        start passive, and so do factors that are curved functions of stronger ones. The start is
-        epoch 0 of `history_`, so with early stopping the model never is worse on the held-out
-        rows. It needs an MLP with `linear_path`, and a likelihood of which a part is Gaussian,
-        Bernoulli, categorical or for counts without exposure; with others, with ``Conv`` and with
-        networks of your own it is an error.
+        Initial model. "factor_analysis" fits a factor analysis to the training rows in one pass
+        over them and initialises the network as that model. Variables without a factor in the data
+        start passive, and so do factors that are nonlinear functions of stronger ones. The initial
+        model is epoch 0 of `history_`, so with early stopping the result is never worse on the
+        held-out rows. This needs an MLP with `linear_path`, and a likelihood of which some part is
+        Gaussian, Bernoulli, categorical or a count likelihood without exposure; other likelihoods,
+        ``Conv`` and custom networks raise an error.
 
-        "auto" is "factor_analysis" in :meth:`fit` where the likelihood is Gaussian and the
-        architecture None or an MLP with `linear_path`; where the data shows no factor at all,
-        training goes on from random weights. In all other cases it is "random".
+        "auto" means "factor_analysis" in :meth:`fit` if the likelihood is Gaussian and the
+        architecture is None or an MLP with `linear_path`; if the data has no factor at all,
+        training continues from random weights. In all other cases it means "random".
     output : {"mean", "sampled"}, default="mean"
         What :meth:`transform` returns: the mean representation, or the sampled representation,
         one draw from the posterior of each row.
@@ -73,71 +72,70 @@ class VAEEncoder(TrainedVAE):
         Whether :meth:`transform` appends one column of posterior variances per code. The remover
         needs them for ``criterion="variance"`` and to find passive variables in sampled codes.
     whiten : bool, default=True
-        Whether codes stay as the prior has them, where every variable that carries information
-        has a variance of about 1. False multiplies each by its `code_scale_`: the mean square of a
-        column is then the variance that it explains, and distances between codes resemble those
-        between decoded rows. The meaning is that of PCA. It acts on :meth:`transform` and
-        :meth:`inverse_transform`; :meth:`posterior` has the units of the prior.
+        Whether codes keep the scale of the prior, on which every informative variable has a
+        variance of about 1. False multiplies each code by its `code_scale_`: the mean square of a
+        column is then the variance that it explains, and distances between codes resemble distances
+        between decoded rows, as with `whiten` of PCA. It applies to :meth:`transform` and
+        :meth:`inverse_transform`; :meth:`posterior` always has the scale of the prior.
     categorical_features : array-like of bool, int or str, "from_dtype" or None, \
             default="from_dtype"
-        Which columns hold categories: a mask, their places or names; or, in a DataFrame of pandas
-        or polars, all of category, text or boolean type. As everywhere in scikit-learn an integer
-        is a place, never a name. Arrays are numbers then, unless
-        `likelihood` is "auto" or a dict. None: no column. It needs a `likelihood` that is None,
-        "auto" or a dict.
+        Columns that hold categories: a mask, positions or names. "from_dtype" selects the columns
+        of category, text or boolean type in a pandas or polars DataFrame, and reads arrays as
+        numbers, unless `likelihood` is "auto" or a dict. None selects no column. As in scikit-learn
+        an integer is a position, never a name. Needs a `likelihood` that is None, "auto" or a dict.
     handle_unknown : {"error", "ignore"}, default="error"
-        What to do about a category that was not there in :meth:`fit`. "ignore" takes such a cell
-        for missing, with a warning. Every call reads it, as those of scikit-learn's encoders do:
-        set after :meth:`fit` it acts at once, "ignore" if the network can be told of missing cells
-        (`allow_missing_`), and is an error if not.
+        How to handle a category that was not present in :meth:`fit`. "ignore" treats such a cell as
+        missing and warns. As in scikit-learn's encoders, a value that is set after :meth:`fit`
+        takes effect at once; "ignore" raises an error if the network does not support missing cells
+        (`allow_missing_`).
     allow_missing : bool, default=False
-        Whether `X` may have NaN. Such cells are left out of the likelihood, and the encoder is
-        told which cells are present; without it NaN is an error. In a table with categories the
-        columns that have missing cells in :meth:`fit` may have them without it.
+        Whether `X` may contain NaN. Such cells are left out of the likelihood, and the encoder gets
+        a mask of the present cells as input. If False, NaN raises an error, except in those columns
+        of a table with categories that have missing cells in :meth:`fit`.
     max_steps : int, default=20000
-        Most gradient steps that one call of :meth:`fit` takes. Where
-        ``n_components="auto"`` cuts variables out, a sixth of them is for the network that is
-        left. Networks of your own out of which variables cannot be cut are trained anew, and the
-        search takes as many before.
+        Maximum number of gradient steps of one call of :meth:`fit`. If ``n_components="auto"`` cuts
+        variables out, a sixth of them is reserved for the remaining network. Custom networks that
+        cannot be cut are trained anew, after a search of up to as many steps.
     batch_size : int, default=256
-        Most rows per gradient step. The rows of one pass are spread evenly over its batches.
+        Maximum number of rows per gradient step. Rows are distributed evenly over the batches.
     learning_rate : float, default=0.001
         Step size of Adam.
     kl_warmup_steps : int, default=0
-        Gradient steps over which the weight of the regulariser grows from 0 to 1, counted like
-        `n_steps_`. Variables that would collapse before the decoder can read them stay in use.
-        What the likelihood itself learns, such as its variance, stays at its start meanwhile: it
-        would adapt to errors that full weight does not allow. What `history_` records has full
-        weight throughout; the patience of early stopping begins after the warm-up.
+        Number of gradient steps, counted like `n_steps_`, over which the weight of the regulariser
+        increases from 0 to 1. This keeps variables in use that would collapse before the decoder
+        has learned to use them. Parameters of the likelihood, such as its variance, are not trained
+        meanwhile, as they would adapt to errors that the full weight does not allow. `history_`
+        always records the full weight; the patience of early stopping starts after the warm-up.
     early_stopping : bool, default=True
         Whether to hold out rows, stop when the objective on them no longer improves, and restore
-        the best weights, all of which are averages over the last 50 steps or so. With the default
-        objective this is the validation ELBO. Schedules of an objective count as finished when it
-        is measured.
+        the best weights. The weights compared are running averages over about 50 steps. With the
+        default objective this is the negative validation ELBO. The objective is measured with its
+        schedules at their end.
     validation_fraction : float, default=0.1
         Share of the rows that early stopping holds out; at least 1 and at most 1024 rows.
     n_iter_no_change : int, default=5
-        Epochs of 100 gradient steps without an improvement by more than `tol` after which
+        Number of epochs of 100 gradient steps without an improvement by more than `tol` after which
         training stops. After a start at factor analysis epochs have 25 steps, and training first
-        goes on from the best weights twice, each time at a fifth of the rate.
+        continues from the best weights twice, each time with the learning rate divided by 5.
     tol : float, default=0.001
-        Improvement that counts, in nats per row.
+        Smallest improvement that early stopping counts, in nats per row.
     warm_start : bool, default=False
-        Whether :meth:`fit` continues from the weights of the last fit. What the network is made
-        from cannot change then: `n_components`, `likelihood`, `architecture`, `allow_missing`.
+        Whether :meth:`fit` continues from the weights of the last fit. `n_components`,
+        `likelihood`, `architecture` and `allow_missing`, which define the network, cannot change
+        then.
     device : str, default="auto"
-        Where the network runs: "cpu", "cuda", "cuda:1", "mps", or "auto" for the accelerator
-        that is present. A fitted model whose device is missing is used on the CPU.
+        Device of the network: "cpu", "cuda", "cuda:1", "mps", or "auto" for an available
+        accelerator. A fitted model whose device is not available runs on the CPU.
     random_state : int, RandomState instance or None, default=None
         Seed of weights, batches, noise and the held-out rows; also of the draws of
-        ``output="sampled"`` and :meth:`sample`. The same int gives the same model in any thread
-        or process. The global generators are left alone.
+        ``output="sampled"`` and :meth:`sample`. The same int gives the same model in any thread or
+        process. Global generators are not used.
     verbose : int or "auto", default="auto"
-        1 prints one line per epoch: what `history_` records, the seconds since training began, and
-        the ETA if early stopping does not end training sooner. 0 prints nothing. "auto" writes one
-        line to the standard error stream after ten seconds, keeps it up to date, and removes it at
-        the end; only in the main thread of the main process, where a terminal or a notebook is
-        attached and no callback is.
+        1 prints one line per epoch with the values of `history_`, the seconds since training began,
+        and the remaining time without early stopping. 0 prints nothing. "auto" writes one line to
+        the standard error stream after ten seconds, updates it, and removes it at the end; it does
+        so only in the main thread of the main process, with a terminal or notebook and without
+        callbacks.
 
     Attributes
     ----------
@@ -152,27 +150,29 @@ class VAEEncoder(TrainedVAE):
         "total_correlation"; and "epoch", "step" and "seconds". Epochs and steps count on through
         warm starts and :meth:`partial_fit`.
     best_epoch_ : int
-        The "epoch" of the record that belongs to `weights_`: with early stopping that of the
-        lowest objective, else the last.
+        Epoch of the record in `history_` that belongs to `weights_`: the one with the lowest
+        objective with early stopping, otherwise the last.
     explained_variance_ : ndarray of shape (`n_components_`,)
-        What every variable explains: the mean squared change of the decoded rows, summed over
-        columns, when its mean is replaced by 0. Decoded is the mean of the likelihood, on the
-        scale on which the network sees columns, so that units do not matter. Rows are at most 512
-        of the last :meth:`fit`, drawn by the seed; an eighth of the last :meth:`partial_fit`, but
-        at least 64; of a dask collection some of the first block.
+        Variance explained by every variable: the mean squared change of the decoded rows, summed
+        over columns, when the mean of the variable is replaced by 0. Decoded rows are means of the
+        likelihood on the scale of the network inputs, so that units do not matter. It is estimated
+        from at most 512 rows of the last :meth:`fit`, drawn with the seed, or from an eighth of the
+        rows of the last :meth:`partial_fit`, at least 64; of a dask collection, from rows of the
+        first block.
     explained_variance_ratio_ : ndarray of shape (`n_components_`,)
-        The same as a share of the variance of the decoded rows. The shares sum to 1 where
-        variables act one by one, as in a linear decoder with uncorrelated codes.
+        Share of the variance of the decoded rows that every variable explains. The shares sum to 1
+        if the effects of the variables are additive, as in a linear decoder with uncorrelated
+        codes.
     code_scale_ : ndarray of shape (`n_components_`,)
-        What ``whiten=False`` multiplies codes by: the root of `explained_variance_` over the mean
-        square of the codes.
+        Factors by which ``whiten=False`` multiplies the codes: the square root of
+        `explained_variance_` divided by the mean square of the codes.
     training_state_ : dict of str to ndarray
-        Averages of Adam, and the discriminator of an objective that has one, from which the next
-        :meth:`partial_fit` goes on; only after :meth:`partial_fit`.
+        State of Adam, and of the discriminator if the objective has one, from which the next
+        :meth:`partial_fit` continues; only after :meth:`partial_fit`.
     n_iter_ : int
         Number of epochs.
     n_steps_ : int
-        Number of gradient steps, those of earlier calls included under `warm_start` and
+        Number of gradient steps, including those of earlier calls with `warm_start` and
         :meth:`partial_fit`.
     objective_, likelihood_, architecture_ : Objective, Likelihood, Architecture
         The components in use.
@@ -185,18 +185,18 @@ class VAEEncoder(TrainedVAE):
     feature_shape_ : tuple of int
         Shape of one example: ``(n_features_in_,)``, or that of the images given to :meth:`fit`.
     is_bytes_ : bool
-        Whether the encoder was fitted on images of bytes (uint8). Bytes and floats of images are
-        not taken for each other.
+        Whether the encoder was fitted on images of bytes (uint8). Byte and float images cannot be
+        exchanged.
     byte_divisor_ : float
-        What bytes are divided by: 255, or 1 where all bytes of the training data were 0 or 1.
+        Divisor of bytes: 255, or 1 if all bytes of the training data were 0 or 1.
     origin_ : ndarray of shape (`n_features_in_`,), float64
-        What is subtracted from every column before it becomes float32: its mean where float32
-        could not tell its values apart, as in a time stamp, and 0 elsewhere.
+        Offset that is subtracted from every column before conversion to float32: the mean of
+        columns whose values float32 could not distinguish, such as time stamps, and 0 otherwise.
     allow_missing_ : bool
-        Whether the network can be told of missing cells.
+        Whether the network supports missing cells.
     columns_ : Columns or None
-        For a table with categories, what was learned about its columns: printed, a table of their
-        likelihoods and of the reasons.
+        For a table with categories, the description of its columns. It prints as a table of their
+        likelihoods with the reason for each.
     n_features_in_ : int
         Number of columns of the training data, or of values per image.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -214,46 +214,46 @@ class VAEEncoder(TrainedVAE):
     ScheduleWarning
         If the warm-up or a schedule of the objective takes more steps than training may take.
     FirstBatchWarning
-        If the first call of :meth:`partial_fit` has fewer than 10 rows or the same in all, or if
-        rows that training goes on with are far from those that it began with.
+        If the first batch of :meth:`partial_fit` has fewer than 10 rows or identical rows only, or
+        if later rows are far from it.
     PrecisionWarning
-        If float32 cannot tell the values of a column apart and its likelihood has a fixed origin.
+        If float32 cannot distinguish the values of a column whose likelihood has a fixed origin.
     UnknownCategoryWarning
-        If there are categories that were not there in fit and `handle_unknown` is "ignore".
+        If `X` has categories that were not present in fit and `handle_unknown` is "ignore".
 
     See Also
     --------
-    PassiveVariableRemover : Removes the variables that carry no information.
+    PassiveVariableRemover : Removes the passive variables from the codes.
 
     Notes
     -----
     The network is rebuilt from `weights_` when needed, so pickles, copies and hashes hold arrays
-    only. These arrays are read-only; give `weights_` other arrays to change them.
+    only. These arrays are read-only; to change weights, assign other arrays to `weights_`.
 
-    Networks of the user (:class:`~passive_pruner.vae.FromFactory`) may draw random numbers, as
-    dropout does: they come from `random_state` too. In evaluation they draw the same every time.
+    Custom networks (:class:`~passive_pruner.vae.FromFactory`) may draw random numbers, as dropout
+    does; these are seeded by `random_state` too. In evaluation they draw the same numbers every
+    time.
 
-    A start at factor analysis begins with what correlations show. Structure that is in no
-    correlation may be missed where there are correlations too: compare the :meth:`score` with that
-    of a random start. On images a random start is the better one.
+    A start at factor analysis uses correlations only. If the data has correlations as well as
+    structure without correlation, training may miss the latter: compare the :meth:`score` with that
+    of a random start. On images a random start is better.
 
-    A read-only memory map (``numpy.load(..., mmap_mode="r")``) of float32 is trained from without
-    a copy.
+    Training reads a float32 memory map (``numpy.load(..., mmap_mode="r")``) without a copy.
 
     Where ``torch.distributed`` has a process group of several processes, :meth:`fit` and
     :meth:`partial_fit` have to be called by all of them, each with its own rows. They start from
     the weights of the first process, average the gradients of every step, and stop together with
-    the same weights; a step then reads `batch_size` rows in each process. Everything else works
-    on its own in each process.
+    the same weights; a step then reads `batch_size` rows in each process. All other methods work
+    independently in each process.
 
-    A `sample_weight` says how much a row counts. What fit estimates from rows (standardisation, the
-    start, noise, what variables explain) is weighted, with the effective number of rows
-    (sum w)^2 / sum w^2 in the place of their number. In training each pass draws rows in proportion
-    to their weights (systematic sampling), so that gradients are those of the weighted objective in
-    expectation, for every objective. A fit with integer weights therefore has the optimum of one on
-    repeated rows, but not its numbers: that one takes other random numbers, takes copies for
-    independent rows, and can hold out a row of which it trains on a copy. Weights that are all
-    alike, or 0, give the fit on the rows that count, to the last bit.
+    All estimates that fit makes from rows (standardisation, initial model, noise, explained
+    variance) use `sample_weight`, with the effective number of rows (sum w)^2 / sum w^2 instead of
+    the number of rows. Each training pass draws rows in proportion to their weights (systematic
+    sampling), so that for every objective the expected gradient is that of the weighted objective.
+    A fit with integer weights therefore has the same optimum as a fit on repeated rows, but not the
+    same result: the latter uses other random numbers, treats copies as independent rows, and can
+    hold out a row whose copy it trains on. If all nonzero weights are equal, the result is bit for
+    bit that of a fit on the rows with nonzero weight.
 
     References
     ----------
@@ -380,28 +380,27 @@ class VAEEncoder(TrainedVAE):
         Parameters
         ----------
         X : array-like, DataFrame, dask array or dask DataFrame of shape (n_samples, n_features)
-            Numbers, or a table with categories too; at least two rows. The blocks of a dask
-            collection are read one after the other, in a new order in every pass; the first one
-            stays in memory, and start values, held-out rows and the rows by which
-            ``n_components="auto"`` is settled come from it alone.
-        y : None
+            Numeric data or a table with categories; at least two rows. The blocks of a dask
+            collection are read one after the other, in a new order in every pass. The first block
+            stays in memory; initial values, held-out rows and the rows that determine
+            ``n_components="auto"`` are taken from it alone.
+        y : None, default=None
             Ignored.
         sample_weight : array-like of shape (n_samples,), default=None
-            How much every row counts, in any unit; 0 as if it were not there. Of a dask collection
-            a dask array or Series with the same blocks, which is read twice. Rows are read in
-            proportion to their weights; what is estimated before training is weighted. See Notes.
+            Weights of the rows, in any unit; rows of weight 0 are ignored. For a dask collection, a
+            dask array or Series with the same blocks, which is read twice. See Notes.
 
         Returns
         -------
         self : VAEEncoder
-            Unchanged if an error is raised.
+            The fitted encoder. It is unchanged if an error is raised.
 
         Raises
         ------
         ValueError
-            If `X` is not finite, numeric or of categories, and two-dimensional, if the likelihood
-            gives some of its values no density, or if training diverges in its first epoch. If a
-            weight is negative, all are 0, or the likelihood takes none.
+            If `X` is not finite, not numeric or categorical, or not two-dimensional, if some of its
+            values have no density under the likelihood, or if training diverges in its first epoch.
+            If a weight is negative, all weights are 0, or the likelihood does not support weights.
         """
         continued = self.warm_start and hasattr(self, "weights_")
         first, weights, others, others_weight = self._first_and_others(X, sample_weight)
@@ -445,23 +444,24 @@ class VAEEncoder(TrainedVAE):
     ) -> Self:
         """Continue training with one pass over `X`.
 
-        There is no early stopping. The first call decides the location and scale of the columns
-        and the start values of a learned variance. An error or an interrupt from the keyboard
-        leaves the encoder as it was before the call.
+        There is no early stopping. The first call determines the location and scale of the columns
+        and the initial value of a learned variance. The encoder is unchanged if the call ends with
+        an error or a keyboard interrupt.
 
         Parameters
         ----------
         X : array-like, dask array or dask DataFrame of shape (n_samples, n_features)
             Numeric data. The blocks of a dask collection are read one after the other.
-        y : None
+        y : None, default=None
             Ignored.
         sample_weight : array-like of shape (n_samples,), default=None
-            How many times every row is read on average, so that weights of all calls have one
-            unit: rows without weights have weight 1.
+            Average number of times that each row is used. Use the same unit in all calls; rows
+            without weights have weight 1.
 
         Returns
         -------
         self : VAEEncoder
+            The encoder, after this pass.
         """
         if is_dask(X):
             with all_or_nothing(self):

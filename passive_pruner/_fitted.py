@@ -48,14 +48,14 @@ class FittedVAE(ComponentsInHTML, Decoding, ExplainedVariance, Scored, BaseEncod
     _live: tuple[tuple[np.ndarray, ...], str, VAE] | None = None
 
     def to_torch(self) -> nn.Module:
-        """Copy of the fitted network as a torch module.
+        """Return a copy of the fitted network as a torch module.
 
         Returns
         -------
         network : torch.nn.Module
-            In evaluation mode on the CPU, with the parts `encoder`, `decoder` and `likelihood`;
-            ``encode(x)`` gives means and log-variances, ``mean(z)`` decodes. It reads float32
-            rows from which `origin_` was subtracted.
+            Module in evaluation mode on the CPU, with the submodules `encoder`, `decoder` and
+            `likelihood`. ``encode(x)`` returns means and log-variances, ``mean(z)`` decodes. Its
+            inputs are float32 rows from which `origin_` has been subtracted.
 
         Examples
         --------
@@ -278,28 +278,29 @@ class FittedVAE(ComponentsInHTML, Decoding, ExplainedVariance, Scored, BaseEncod
     def pruned(self, keep: MatrixLike) -> Self:
         """Cut latent variables out of the fitted network.
 
-        The outputs of dropped variables are cut off the encoder, and their inputs off the decoder,
-        which then decodes as if they were at 0, the mean of their prior.
+        The outputs of the dropped variables are removed from the encoder, and their inputs from the
+        decoder, which then decodes as if they were 0, the mean of the prior.
 
         Parameters
         ----------
         keep : array-like of bool of shape (n_components,), or of int, or DataFrame
-            Mask of the variables to keep, such as `PassiveVariableRemover.get_support` gives for
-            mean codes, or their numbers. Of a table of :func:`passive_pruner.regime.ablate` those
-            whose gain is shown to be above 0: their `q_value` is at most 0.05. Those for which the
-            rows of the table do not show it go; ``table["gain"] > 0`` keeps them.
+            Mask of the variables to keep, such as `PassiveVariableRemover.get_support` returns for
+            mean codes, or their numbers. A table of :func:`passive_pruner.regime.ablate` keeps the
+            variables whose gain is significantly above 0, with a `q_value` of at most 0.05; pass
+            ``table["gain"] > 0`` to keep those with a positive gain that is not significant as
+            well.
 
         Returns
         -------
         encoder : VAEEncoder
-            A smaller fitted encoder. Its codes are the kept columns of those of this encoder, with
-            their names; draws with ``output="sampled"`` are new draws.
+            Smaller fitted encoder. Its codes are the kept columns of the codes of this encoder,
+            with the same names; with ``output="sampled"`` they are new draws.
 
         Raises
         ------
         ValueError
             If `keep` is neither a mask nor distinct numbers of variables nor such a table, if it
-            keeps none, or if the network cannot be cut.
+            keeps no variable, or if variables cannot be cut out of the network.
 
         Examples
         --------
@@ -344,7 +345,7 @@ class FittedVAE(ComponentsInHTML, Decoding, ExplainedVariance, Scored, BaseEncod
         Parameters
         ----------
         path : str or path-like
-            The file to write.
+            File to write.
 
         Raises
         ------
@@ -373,26 +374,28 @@ class FittedVAE(ComponentsInHTML, Decoding, ExplainedVariance, Scored, BaseEncod
         """Replace the weights by those of a safetensors file.
 
         The file may come from :meth:`save_weights` or from ``safetensors.torch.save_file`` on the
-        state dict of the same network; half precision is widened. `history_` stays that of the
-        last fit; what the variables explain is taken from the file, or unknown.
+        state dict of the same network; half precision is converted to float32. `history_` remains
+        that of the last fit. The variances explained by the variables are read from the file, and
+        unknown if it does not contain them.
 
         Parameters
         ----------
         path : str or path-like
-            The file to read. Reading it executes nothing.
+            File to read. Reading it executes no code.
 
         Returns
         -------
         self : VAEEncoder
-            Unchanged if an error is raised.
+            The encoder. It is unchanged if an error is raised.
 
         Raises
         ------
         NotFittedError
-            If the encoder is not fitted: its fit decides names and shapes, one step is enough.
+            If the encoder is not fitted. Fitting it determines the names and shapes of the weights;
+            one step is enough.
         ValueError
-            If the file is no complete safetensors file, if names or shapes differ from those of
-            `weights_`, if a value is not finite, or if it holds other values than were saved.
+            If the file is not a complete safetensors file, if names or shapes differ from those of
+            `weights_`, if a value is not finite, or if the checksum shows that values have changed.
         """
         check_is_fitted(self)
         sizes = dict.fromkeys(self._BESIDE_WEIGHTS, self.n_components_)

@@ -15,35 +15,36 @@ from passive_pruner._remover import PassiveVariableRemover
 def prune_pipeline(pipe: BaseEstimator, keep: MatrixLike | None = None) -> Pipeline:
     """Merge a fitted encoder and its remover into one smaller encoder.
 
-    The passive variables are cut out of the network, so that they are neither computed nor
-    stored. The new pipeline makes the same predictions, up to the rounding of float32.
+    The passive variables are cut out of the network, so that they are neither computed nor stored.
+    The new pipeline makes the same predictions, up to float32 rounding.
 
     Parameters
     ----------
     pipe : Pipeline, or search over one
         A fitted pipeline with a :class:`VAEEncoder` and, right after it, a
-        :class:`PassiveVariableRemover`. It is not changed. If `keep` is given, a remover is not
-        needed. Of a search the best estimator is taken.
+        :class:`PassiveVariableRemover`. It is not changed. A remover is not needed if `keep` is
+        given. Of a search the best estimator is used.
     keep : array-like of bool or int, or DataFrame, default=None
-        Variables of the encoder to keep, as :meth:`VAEEncoder.pruned` takes them, such as what
-        :func:`passive_pruner.regime.ablate` returns. None keeps those of the remover.
+        Variables of the encoder to keep, in a form that :meth:`VAEEncoder.pruned` accepts, such as
+        the result of :func:`passive_pruner.regime.ablate`. None keeps the variables that the
+        remover keeps.
 
     Returns
     -------
     pruned : Pipeline
-        A pipeline with the pruned encoder, in the place and by the name of the original, and
-        without the remover. Without `keep` it is fitted, with copies of all other steps. With
-        `keep` the steps after the encoder would be given other columns than they were fitted on:
-        they are clones, to be fitted on the new codes as in the example. With a remover the
-        encoder has no variance columns: they served the remover. Fitted anew as a whole, the
-        pipeline trains an encoder of the width that was kept.
+        Pipeline with the pruned encoder, in the position and under the name of the original, and
+        without the remover. If `keep` is None, the pipeline is fitted and has copies of all other
+        steps. Otherwise the steps after the encoder are unfitted clones, because the columns differ
+        from those that they were fitted on: fit them on the new codes as in the example. If there
+        was a remover, the encoder returns no variance columns any more. Fitting the whole pipeline
+        again trains an encoder of the reduced width.
 
     Raises
     ------
     ValueError
-        If the steps are not there. Without `keep`, if the encoder draws its codes
-        (``output="sampled"``), or if a later step was fitted with column names that the pruned
-        encoder does not have. With it, if it is not what :meth:`VAEEncoder.pruned` takes.
+        If the pipeline lacks these steps. If `keep` is None, also if the encoder has
+        ``output="sampled"``, or if a later step was fitted with column names that the pruned
+        encoder does not have. Otherwise, if :meth:`VAEEncoder.pruned` does not accept `keep`.
 
     See Also
     --------
@@ -69,7 +70,7 @@ def prune_pipeline(pipe: BaseEstimator, keep: MatrixLike | None = None) -> Pipel
     >>> bool((pruned.predict(X) == pipe.predict(X)).all())
     True
 
-    By what the decoder does with a variable; the classifier learns the new codes:
+    Select variables by their effect on the decoder, and fit the classifier on the new codes:
 
     >>> from passive_pruner.regime import ablate
     >>> ablation = ablate(pipe["vaeencoder"], pipe["standardscaler"].transform(X))

@@ -55,38 +55,39 @@ class _Live(NamedTuple):
 class PretrainedEncoder(BaseEncoder):
     """Encoder whose posterior comes from a model that was trained elsewhere.
 
-    It has the transformer interface of :class:`VAEEncoder`. :meth:`fit` trains nothing: it
-    encodes the first batch of rows, checks what comes back, and learns the number of variables.
+    It has the transformer interface of :class:`VAEEncoder`. :meth:`fit` does not train the model:
+    it encodes the first batch of rows, validates the result, and learns the number of variables.
 
     Parameters
     ----------
     encode : callable, torch.nn.Module, str, path or None, default=None
-        What encodes a batch of rows:
+        Model that encodes a batch of rows:
 
-        - a torch module, ScriptModules included, or a method of one such as ``vae.encode``. It
-          is given a tensor. What runs, without gradients, is a copy that :meth:`fit` makes, in
-          evaluation mode: the module itself is left alone, and training it further changes
-          nothing before the next fit.
-        - the path of an ONNX file, whose name ends in ``.onnx``. It runs in onnxruntime, without
-          torch. It needs one input.
-        - the path of any other file, which is loaded by ``torch.jit.load``. A TorchScript file is
-          a program, which can read and write files: run those that you trust only.
-        - any other callable. It is given a float32 array, and may return arrays or tensors.
-        - None: the rows of `X` are ``[mean | second output]`` already, one column per latent
-          variable each.
+        - a torch module, ScriptModules included, or a method of one such as ``vae.encode``. It is
+          called with a tensor. :meth:`fit` makes a copy, which runs without gradients in evaluation
+          mode: the module itself is not changed, and training it further has no effect before the
+          next fit.
+        - the path of an ONNX file with one input, whose name ends in ``.onnx``. It runs in
+          onnxruntime, without torch.
+        - the path of any other file, which is loaded by ``torch.jit.load``. A TorchScript file is a
+          program, which can read and write files: only use files that you trust.
+        - any other callable. It is called with a float32 array, and may return arrays or tensors.
+        - None: the rows of `X` are already ``[mean | second output]``, each with one column per
+          latent variable.
     second_output : {"log_variance", "variance"}, default="log_variance"
-        What comes after the means: the natural logarithm of the posterior variances, or the
+        Second output of the model: the natural logarithm of the posterior variances, or the
         variances.
     outputs : tuple of two str or int, or None, default=None
-        Where in the result of `encode` the mean and the second output are: keys or attributes,
-        names of ONNX outputs, or positions. None takes a pair as it is, and cuts a single array
-        ``[mean | second output]`` in half.
+        Location of the mean and of the second output in the result of `encode`: keys or attributes,
+        names of ONNX outputs, or positions. With None a pair is used as it is, and a single array
+        ``[mean | second output]`` is split in half.
     batch_size : int, default=1024
-        Most rows that are encoded at once. Rows are spread evenly over the batches.
+        Maximum number of rows that are encoded at once. Rows are distributed evenly over the
+        batches.
     device : str, default="auto"
-        Where torch modules and ONNX files run: "cpu", "cuda", "cuda:1", "mps" (torch only), or
-        "auto" for the accelerator that is present. A fitted encoder whose device is missing runs
-        on the CPU.
+        Device on which torch modules and ONNX files run: "cpu", "cuda", "cuda:1", "mps" (torch
+        only), or "auto" for an available accelerator. A fitted encoder whose device is not
+        available runs on the CPU.
     output : {"mean", "sampled"}, default="mean"
         What :meth:`transform` returns: the mean representation, or the sampled representation,
         one draw from the posterior of each row.
@@ -99,16 +100,15 @@ class PretrainedEncoder(BaseEncoder):
     Attributes
     ----------
     encode_ : callable, str, path or None
-        What runs: a copy of a torch module on the CPU, and `encode` itself where that is anything
-        else.
+        Model in use: a copy on the CPU if `encode` is a torch module, otherwise `encode` itself.
     outputs_, second_output_ : tuple of two str or int or None, str
-        The parameters of the fit, which say how to read what `encode_` returns.
+        Values of these parameters in :meth:`fit`. They describe the result of `encode_`.
     file_digest_ : str or None
-        SHA-256 of the model file, from which the encoder is known to be the same.
+        SHA-256 digest of the model file, used to check that the file has not changed.
     n_components_ : int
         Number of latent variables.
     feature_shape_ : tuple of int
-        Shape of one row of `X` as `encode` is given it, ``(n_features_in_,)`` for tables.
+        Shape of one row of `X` as passed to `encode`; ``(n_features_in_,)`` for tables.
     n_features_in_ : int
         Number of values in a row.
     feature_names_in_ : ndarray of shape (`n_features_in_`,), object
@@ -121,15 +121,15 @@ class PretrainedEncoder(BaseEncoder):
 
     Notes
     -----
-    Rows are passed on as they are, in float32 or in the floating type of the torch module or ONNX
-    input: `X` must be scaled as it was in training, bytes are not divided by 255, and images must
-    have the layout of the model, channel first for torch. Images that were written out flat need
-    a first layer such as ``torch.nn.Unflatten(1, (1, 64, 64))``.
+    Rows are passed to the model without preprocessing, in float32 or in the floating type of the
+    torch module or ONNX input. Scale `X` as in training, divide bytes by 255 if the model needs it,
+    and give images in the layout of the model, channel first for torch. Flat images need a first
+    layer such as ``torch.nn.Unflatten(1, (1, 64, 64))``.
 
     Pickles and copies of a fitted encoder hold `encode_` as their `encode`. Lambdas and
-    ScriptModules cannot be pickled; a path can, and its file is opened again where the encoder is
-    used. A file that has been written anew since :meth:`fit` is an error there, and a cache such as
-    that of ``Pipeline(memory=...)`` takes it for another encoder.
+    ScriptModules cannot be pickled. A path can: the file is opened again where the encoder is used.
+    If the file has changed since :meth:`fit`, :meth:`transform` raises an error, and a cache such
+    as that of ``Pipeline(memory=...)`` treats it as another encoder.
 
     Examples
     --------
@@ -143,7 +143,7 @@ class PretrainedEncoder(BaseEncoder):
     >>> PassiveVariableRemover().fit(codes).variable_types_
     array(['active', 'passive'], dtype='<U7')
 
-    Posteriors that were computed before need no model:
+    Posteriors that were computed in advance need no model:
 
     >>> from passive_pruner.datasets import make_posterior
     >>> posterior, _ = make_posterior(["active", "passive"], random_state=0)
@@ -187,26 +187,27 @@ class PretrainedEncoder(BaseEncoder):
 
     @checks_parameters
     def fit(self, X: MatrixLike, y: object = None) -> Self:
-        """Check `X`, and the posterior of its first batch.
+        """Validate `X` and the posterior of its first batch.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features) or (n_samples, ...)
-            Numeric data: a table, or what else the model takes, such as images. Of a dask array
-            or DataFrame only the first block is read.
-        y : None
+            Numeric data: a table or any other input of the model, such as images. Only the first
+            block of a dask array or DataFrame is read.
+        y : None, default=None
             Ignored.
 
         Returns
         -------
         self : PretrainedEncoder
+            The fitted encoder.
 
         Raises
         ------
         ValueError
-            If `X` is not finite and numeric, if the device is missing, if a module cannot be
-            copied or a file not be read, if the model fails on the rows of `X`, or if its result
-            is not the posterior that `second_output` and `outputs` declare.
+            If `X` is not finite and numeric, if the device is not available, if a module cannot be
+            copied or a file cannot be read, if the model fails on the rows of `X`, or if its result
+            is not the posterior that `second_output` and `outputs` describe.
         FileNotFoundError
             If there is no file at the path `encode`.
         ImportError

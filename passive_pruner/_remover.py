@@ -58,12 +58,13 @@ class PassiveVariableRemover(
     Parameters
     ----------
     threshold : float, default=None
-        How far from collapse a passive variable may be, or how much a negligible one may explain;
-        None is 0.01 under "explained_variance" and 0.1 under all others. Under "active_units" and
-        "variance" it is a share of unit variance, under "entropy" one of the unit normal's
-        entropy power, under "kl" a divergence in nats, under "explained_variance" a share of the
-        explained variance. 0 removes nothing, not even constant codes. For a variable with
-        Var(mu) = 1 - s2 in all rows:
+        Largest distance from collapse at which a variable is called passive or, under
+        "explained_variance", largest share at which it is called negligible. None means 0.01 under
+        "explained_variance" and 0.1 under all other criteria. The unit is a share of unit variance
+        under "active_units" and "variance", a share of the entropy power of the standard normal
+        distribution under "entropy", nats under "kl", and a share of the explained variance under
+        "explained_variance". 0 removes nothing, not even constant codes. For a variable with
+        Var(mu) = 1 - s2 in all rows these values correspond:
 
         ========  ========  =========
         Var(mu)   E[s2]     KL (nats)
@@ -74,7 +75,7 @@ class PassiveVariableRemover(
         ========  ========  =========
 
     criterion : str, default="active_units"
-        Evidence for the types, and the columns that X must have:
+        Rule that determines the types, and with it the columns that X must have:
 
         - "active_units": X holds mean codes; passive if Var(mu) <= threshold [2]_.
         - "variance": X holds codes, mean or sampled, followed by their posterior variances s2;
@@ -85,39 +86,40 @@ class PassiveVariableRemover(
         - "entropy": X holds mean codes, all rows at once; passive if their entropy power
           exp(2 h) / (2 pi e), h being their differential entropy, is <= threshold [3]_.
         - "explained_variance": X holds mean codes of ``VAEEncoder(whiten=False)``, whose variances
-          are what they explain; negligible if the share of a code in their sum is <= threshold.
+          are the variances that they explain; a variable is negligible if its share of their sum is
+          <= threshold.
 
     drop : {("passive",), ("passive", "mixed")}, default=("passive",)
-        Types to remove besides negligible ones. Only "variance" knows mixed variables.
+        Types to remove, besides negligible variables. Only "variance" identifies mixed variables.
 
     alpha : float, default=None
-        Highest false discovery rate, from 0 to 1, of the variables that are removed: the expected
-        share of those among them whose statistic over all rows that could be drawn is at least
-        `threshold`. A variable that the rule would remove but that is not shown to be so is
-        "undecided" and stays. None removes what the rule says for the given rows. See Notes for
-        what is assumed.
+        Upper bound, from 0 to 1, of the false discovery rate: the expected share of the removed
+        variables whose population statistic is at least `threshold`. A variable that the rule would
+        remove for the given rows, but for which the test is not significant, is "undecided" and is
+        kept. With None the rule is applied to the given rows without a test. See Notes for the
+        assumptions.
 
     Attributes
     ----------
     variable_types_ : ndarray of shape (n_components,), str
-        "active", "mixed", "passive" or "negligible" for every latent variable, by the rule of the
-        criterion, and with `alpha` "undecided".
+        Type of every latent variable according to the criterion: "active", "mixed", "passive" or
+        "negligible", or with `alpha` also "undecided".
     threshold_, criterion_, drop_, alpha_ : float, str, tuple of str, float or None
-        The parameters that the types and the selection come from. Parameters that are set after
-        ``fit`` act from the next ``fit`` or ``partial_fit`` on.
+        Parameters that the types and the selection were computed with. Parameters that are set
+        after ``fit`` take effect at the next ``fit`` or ``partial_fit``.
     moments_ : LatentMoments
         Moments of the data, see :class:`passive_pruner.regime.LatentMoments`.
     undetermined_ : bool
-        Whether the given codes cannot show passive variables: none is passive while every code
-        has a variance above 0.5, under "active_units" and "entropy", or under "kl" when some
-        E[s2] > 0.5 as well. Draws and standardised codes look like that whatever the types of
-        their variables.
+        Whether passive variables cannot be detected in the given codes. This is the case under
+        "active_units" and "entropy" if no variable is passive and every code has a variance above
+        0.5, and under "kl" if in addition some E[s2] > 0.5. Sampled and standardised codes look
+        like this whatever the types of their variables.
     report_ : DataFrame
-        Evidence per latent variable, see :func:`passive_pruner.regime.report`, of which the columns
-        that need posterior variances are there if X has them; and "decided", whether two standard
-        errors of the statistics would leave its type as it is. With `alpha`, "decided" is whether
-        it has another type than "undecided", and "q_value" the smallest `alpha` that shows it to be
-        of a type that is removed.
+        Evidence for the type of every latent variable, see :func:`passive_pruner.regime.report`.
+        Columns that need posterior variances are present only if X has them. The column "decided"
+        tells whether the type stays the same when the statistics change by two standard errors.
+        With `alpha`, "decided" tells whether the type is not "undecided", and "q_value" is the
+        smallest `alpha` at which the variable would be removed.
     n_features_in_ : int
         Number of columns of X, variances included.
     feature_names_in_ : ndarray of shape (`n_features_in_`,), object
@@ -126,61 +128,65 @@ class PassiveVariableRemover(
     Warns
     -----
     PassiveUndeterminedWarning
-        If `undetermined_` and there is more evidence: all codes have the same variance, as
-        standardised ones do, or in at least 1000 rows all have about the variance of the prior, as
-        draws have, and one is distributed as it, as draws of passive variables are. Mean codes of
-        an encoder without passive variables are undetermined as well, but seldom look like that.
+        If `undetermined_` is True and the codes look standardised or sampled: all codes have the
+        same variance, or, in at least 1000 rows, all have about the variance of the prior and at
+        least one is distributed like the prior, as samples of a passive variable are. Mean codes of
+        an encoder without passive variables are undetermined as well, but seldom meet these
+        conditions.
 
     See Also
     --------
-    passive_pruner.VAEEncoder : Writes the codes, and with ``add_variance=True`` the variances.
+    passive_pruner.VAEEncoder : Computes the codes, and with ``add_variance=True`` the variances.
     sklearn.feature_selection.VarianceThreshold : The same test as "active_units", on any data.
-    sklearn.feature_selection.SelectFdr : The same control of errors, for tests that need y.
+    sklearn.feature_selection.SelectFdr : The same error control, for tests that need y.
 
     Notes
     -----
-    At a stationary point of the objective E[mu^2] + E[s2] = 1 for every variable. That is why
-    mean codes alone can show E[s2] >= 1 - threshold as Var(mu) <= threshold, as far as training
-    has converged. :class:`~passive_pruner.regime.LatentMoments` states the exact relations
+    At a stationary point of the objective E[mu^2] + E[s2] = 1 for every variable. Therefore Var(mu)
+    <= threshold, which needs mean codes only, is equivalent to E[s2] >= 1 - threshold as far as
+    training has converged. :class:`~passive_pruner.regime.LatentMoments` states the exact relations
     between mean and sampled codes.
 
-    Names that end in ``_sampled`` or ``_variance`` tell what a column holds, and an X that
-    contradicts the criterion is refused. Codes named ``_sampled`` are read as draws by all
-    statistics. An array has no names: its codes are taken for means. Under "variance" the types
-    are right for draws all the same, but ``report_`` is not.
+    Column names that end in ``_sampled`` or ``_variance`` state what a column holds, and an X that
+    contradicts the criterion raises an error. All statistics treat codes named ``_sampled`` as
+    draws from the posterior. An array has no column names, so its codes are treated as means. If
+    they are draws, the types under "variance" are correct nevertheless, but ``report_`` is not.
 
-    Variance columns are never selected. :meth:`inverse_transform` puts 0 into every column that
-    was removed: for codes, the mean of the prior.
+    Variance columns are never selected. :meth:`inverse_transform` fills every removed column with
+    0, which for codes is the mean of the prior.
 
-    A *negligible* variable is not passive: its posterior may be far from the prior. It says what
-    hardly moves the decoded data, and a model that weighs all columns alike would weigh it as much
-    as the others. Codes of ``VAEEncoder(whiten=False)`` that are followed by their variances can be
-    judged by "variance" and "kl" too: E[mu^2] + E[s2] is then the square of what each was
-    multiplied by. They are taken for such where that sum is above 3 for a variable.
+    A *negligible* variable is not passive: its posterior may differ strongly from the prior. It
+    encodes information that hardly changes the decoded data, yet a model that gives all columns
+    equal weight would weigh it as much as the others. "variance" and "kl" also accept codes of
+    ``VAEEncoder(whiten=False)`` that are followed by their variances, because E[mu^2] + E[s2] is
+    then the square of the factor that the code was multiplied by. Codes are treated as such if this
+    sum is above 3 for some variable.
 
-    With `alpha` the hypothesis that its statistic is at least `threshold` is tested for every
-    variable, and the procedure of Benjamini and Hochberg [4]_ decides over all. "variance" tests
-    all conditions of passive, and with ``drop=("passive", "mixed")`` whether E[s2] <= threshold;
-    "entropy" the variance, which no entropy power exceeds. The tests assume independent rows, and
-    that tests of different variables are independent or positively dependent (PRDS) [5]_; for
-    any dependence divide `alpha` by 1 + 1/2 + ... + 1/n_components. A variable may be active in
-    few rows of which a sample holds too few or none: such rows are expected to have codes N(0, 1)
-    under "active_units" and "entropy", s2 = 0 under "variance", the normal codes of the largest
-    variable under "explained_variance", under "kl" 2 nats or the largest mean of all variables,
-    and heavier tails where the rows at hand have them. Rare rows with much larger codes, which
-    trained encoders can have, are missed in few rows, least by "variance".
-    Nothing is shown below 8 rows, and little where `threshold` times their number is below 5.
+    With `alpha`, the null hypothesis that the statistic is at least `threshold` is tested for every
+    variable, and the procedure of Benjamini and Hochberg [4]_ adjusts for the number of variables.
+    "variance" tests all conditions of passive, and with ``drop=("passive", "mixed")`` whether E[s2]
+    <= threshold. "entropy" tests the variance, which is an upper bound of the entropy power. The
+    tests assume independent rows, and that tests of different variables are independent or
+    positively dependent (PRDS) [5]_; for any dependence divide `alpha` by 1 + 1/2 + ... +
+    1/n_components. A variable may be active in a few rows only, of which a sample contains too few
+    or none. The test assumes that such rows have codes N(0, 1) under "active_units" and "entropy",
+    s2 = 0 under "variance", normal codes with the variance of the largest variable under
+    "explained_variance", and 2 nats or the largest mean of all variables under "kl", with heavier
+    tails if the given rows have them. Small samples can miss rare rows with much larger codes,
+    which trained encoders can have; "variance" is affected least. No test is significant below 8
+    rows, and few are if `threshold` times the number of rows is below 5.
 
-    A `sample_weight` says how much a row counts: types are those of a table that has each row as
-    often as its weight says. For `alpha`, "decided" and warnings, rows are as many as their
-    effective number (sum w)^2 / sum w^2, and errors those of weighted means, see
-    :func:`passive_pruner.regime.standard_errors`: weights of 2 do not make a result surer. Rows
-    that stand for several independent ones each have to be repeated. The worst case of `alpha` has
-    active rows of typical weight: rare ones that weigh far more than the rest can be missed more
-    often than it says.
+    With `sample_weight` the types are those of a table in which each row is repeated as often as
+    its weight. `alpha`, "decided" and the warnings use the effective number of rows (sum w)^2 / sum
+    w^2 and the standard errors of weighted means, see
+    :func:`passive_pruner.regime.standard_errors`: giving all rows the weight 2 does not make a
+    result more certain. If a row represents several independent rows, repeat it instead. The test
+    of `alpha` assumes that active rows have typical weights. It can miss rare active rows that
+    weigh far more than the others more often than `alpha` states.
 
-    Pruning does not always help. A passive mean is small, not empty, and a model that rescales
-    its inputs can still read it [3]_: compare with ``threshold=0``.
+    Pruning does not always help. The mean of a passive variable is small but still carries
+    information, which a model that rescales its inputs can use [3]_. Compare the results with those
+    of ``threshold=0``.
 
     References
     ----------
@@ -249,26 +255,26 @@ class PassiveVariableRemover(
         Parameters
         ----------
         X : array-like of shape (n_samples, n_components) or (n_samples, 2 * n_components)
-            Codes, followed by their posterior variances where the criterion needs them. Of a
-            dask array or DataFrame only the moments of its blocks are brought together.
-            "entropy" needs data in memory.
-        y : None
+            Codes, followed by their posterior variances if the criterion needs them. For a dask
+            array or DataFrame only the moments of the blocks are collected. "entropy" needs data in
+            memory.
+        y : None, default=None
             Ignored.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows; of a dask collection a dask array or Series with the same blocks.
-            "entropy" takes none.
+            Weights of the rows. For a dask collection, a dask array or Series with the same blocks.
+            Not supported by "entropy".
 
         Returns
         -------
         self : PassiveVariableRemover
-            The fitted selector. If an error is raised it stays as it was before.
+            The fitted selector. It is unchanged if an error is raised.
 
         Raises
         ------
         ValueError
-            If X is invalid, contradicts the criterion, is in units that it does not read, does not
-            tell the standard errors that `alpha` needs, or has no variable left to keep; if a
-            weight is negative, or all are 0.
+            If X is invalid, contradicts the criterion, is in units that the criterion does not
+            support, does not allow the standard errors that `alpha` needs, or has no variable left
+            to keep; if a weight is negative or all weights are 0.
         """
         with fit_task(self, X, y, sample_weight), all_or_nothing(self):
             vars(self).pop("moments_", None)
@@ -280,31 +286,32 @@ class PassiveVariableRemover(
     def partial_fit(
         self, X: MatrixLike, y: object = None, sample_weight: ArrayLike | None = None
     ) -> Self:
-        """Learn the types from all batches so far, as if they had come at once.
+        """Update the types with a batch, as if all batches so far had been given at once.
 
-        A `threshold`, `drop` or `alpha` that was changed in between holds for all batches, and so
-        does a criterion that reads the same columns.
+        If `threshold`, `drop` or `alpha` changes between calls, or `criterion` changes to one that
+        uses the same columns, the new value applies to all batches.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_components) or (n_samples, 2 * n_components)
-            A batch of what :meth:`fit` takes.
-        y : None
+            Batch of rows, with the same columns as in :meth:`fit`.
+        y : None, default=None
             Ignored.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows, in one unit for all batches: rows without weights have weight 1.
+            Weights of the rows. Use the same unit for all batches; rows without weights have weight
+            1.
 
         Returns
         -------
         self : PassiveVariableRemover
-            The selector. If no variable is left to keep, :meth:`transform` raises until later
-            batches bring one.
+            The fitted selector. If no variable is left to keep, :meth:`transform` raises an error
+            until a later batch adds one.
 
         Raises
         ------
         ValueError
-            If X is invalid, contradicts the criterion, or differs in its columns from the
-            batches before, or if the criterion was changed to one that reads others.
+            If X is invalid, contradicts the criterion or has other columns than the previous
+            batches, or if the criterion was changed to one that uses other columns.
         """
         with fit_task(self, X, y, sample_weight), all_or_nothing(self):
             self._learn(X, sample_weight)
@@ -364,14 +371,15 @@ class PassiveVariableRemover(
         return table
 
     def summary(self) -> str:
-        """Say how many variables have each type, why some were dropped, and what is uncertain.
+        """Summarise the types, the reasons for dropping variables, and the uncertain decisions.
 
         Returns
         -------
         summary : str
-            Several lines. A variable is undecided if two standard errors of its statistics could
-            change its type, see :func:`passive_pruner.regime.standard_errors`; with `alpha`, if
-            the rule would remove it but its q value is above `alpha`.
+            Text of several lines. A variable is undecided if a change of its statistics by two
+            standard errors could change its type, see
+            :func:`passive_pruner.regime.standard_errors`; with `alpha`, if the rule would remove it
+            but its q value is above `alpha`.
 
         Examples
         --------
@@ -449,8 +457,7 @@ class PassiveVariableRemover(
         Returns
         -------
         codes : ndarray of shape (n_samples, n_kept)
-            Codes of the variables that are kept. For a dask collection a lazy one of the same
-            kind.
+            Codes of the kept variables. For a dask collection, a lazy collection of the same kind.
         """
         plain = plain_array(self, X, np.float64)
         if plain is not None:

@@ -23,14 +23,14 @@ class Scored:
     """Mixin of :class:`VAEEncoder`: the ELBO of rows, whole and by variable."""
 
     def score_samples(self, X: MatrixLike) -> Float64Array:
-        """Evidence lower bound (ELBO) of each row.
+        """Compute the evidence lower bound (ELBO) of each row.
 
-        The expectation over the posterior is taken at 32 quasi-random points, Sobol points and
-        their mirror images, that are shifted by a vector which is a function of the row
-        (Cranley and Patterson 1976, "Randomization of number theoretic methods for multiple
-        integration"). So the score of a row depends on that row alone, has no bias, and the
-        errors of different rows are independent: that of the mean over rows falls with the root
-        of their number.
+        The expectation over the posterior is evaluated at 32 quasi-random points, Sobol points and
+        their mirror images, shifted by a vector that is a function of the row (Cranley and
+        Patterson 1976, "Randomization of number theoretic methods for multiple integration"). The
+        score of a row therefore depends on that row only and is unbiased. The errors of different
+        rows are independent, so that the error of the mean decreases with the square root of the
+        number of rows.
 
         Parameters
         ----------
@@ -40,7 +40,7 @@ class Scored:
         Returns
         -------
         elbo : ndarray of shape (n_samples,), float64
-            In nats.
+            ELBO of each row in nats.
 
         Raises
         ------
@@ -64,13 +64,13 @@ class Scored:
     def score(
         self, X: MatrixLike, y: object = None, sample_weight: ArrayLike | None = None
     ) -> float:
-        """Mean ELBO of the rows, in nats: higher is better, so grid searches can maximise it.
+        """Compute the mean ELBO of the rows in nats, which grid searches can maximise.
 
         Parameters
         ----------
         X : array-like, dask array or dask DataFrame of shape (n_samples, n_features)
             Data, as :meth:`fit` takes it; a dask collection is read into memory.
-        y : None
+        y : None, default=None
             Ignored.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows in the mean.
@@ -78,6 +78,7 @@ class Scored:
         Returns
         -------
         elbo : float
+            Mean ELBO in nats per row.
         """
         elbo = self.score_samples(X)
         if sample_weight is None:
@@ -85,16 +86,16 @@ class Scored:
         return float(np.average(elbo, weights=near_1(checked_weights(sample_weight, elbo))))
 
     def gain_samples(self, X: MatrixLike) -> Float64Array:
-        """Compute what every latent variable adds to the ELBO of each row.
+        """Compute the gain in ELBO of each row by every latent variable.
 
-        The ELBO of the row minus what it would be if the posterior of one variable were the prior:
-        the reconstruction that the variable gains, minus the KL divergence that it costs. A
-        variable that the decoder does not read gains nothing, whatever the encoder writes into it.
-        :func:`passive_pruner.regime.ablate` gives means over rows, with their standard errors.
+        The gain is the ELBO of the row minus its ELBO with the posterior of one variable replaced
+        by the prior: the improvement in log-likelihood due to the variable, minus its KL
+        divergence. It is never positive for a variable that the decoder ignores.
+        :func:`passive_pruner.regime.ablate` returns means over rows with their standard errors.
 
-        Both expectations are taken at the same 8 points, which belong to the row as those of
-        :meth:`score_samples` do: a gain has no bias, and differences between rows or models are
-        not blurred by different draws. Further rows with equal values have points of their own.
+        Both expectations are evaluated at the same 8 points, which are a function of the row as in
+        :meth:`score_samples`. A gain is unbiased, and differences between rows or models are not
+        affected by different draws. If a call contains equal rows, each of them has its own points.
 
         Parameters
         ----------
@@ -104,13 +105,13 @@ class Scored:
         Returns
         -------
         gain : ndarray of shape (n_samples, n_components), float64
-            In nats.
+            Gain of each row by each variable in nats.
 
         Raises
         ------
         ValueError
-            If the likelihood gives some of the values no density, as in :meth:`fit`, or if the
-            likelihood of a row is not finite where a variable is drawn from its prior.
+            If some values have no density under the likelihood, as in :meth:`fit`, or if the
+            likelihood of a row is not finite when a variable is drawn from its prior.
 
         Examples
         --------

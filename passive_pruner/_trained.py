@@ -48,17 +48,18 @@ class TrainedVAE(AutoWidth, TrainingData):
     """Base class of :class:`VAEEncoder`: the steps that `fit` and `partial_fit` share."""
 
     def set_params(self, **params: Any) -> Self:
-        """Set parameters, those of components too where the default is in use.
+        """Set parameters, including those of components that are in use by default.
 
         Parameters
         ----------
         **params : dict
-            Parameters by name; ``objective__beta`` sets that of the objective, which is
-            ``BetaVAE()`` where `objective` is None. Likewise for likelihood and architecture.
+            Parameters by name. ``objective__beta`` sets `beta` of the objective, which is
+            ``BetaVAE()`` if `objective` is None; the same holds for likelihood and architecture.
 
         Returns
         -------
         self : VAEEncoder
+            The encoder.
         """
         defaults = {"objective": BetaVAE, "likelihood": Gaussian, "architecture": MLP}
         parts = [self]
@@ -84,16 +85,16 @@ class TrainedVAE(AutoWidth, TrainingData):
             raise
 
     def summary(self) -> str:
-        """Say how long training took, how good the model is, and what its variables do.
+        """Summarise the length of training, the quality of the model and the role of its variables.
 
         Returns
         -------
         summary : str
-            Several lines, from the record of `history_` that belongs to `best_epoch_`: the ELBO in
-            nats per row and its parts, for a pruned encoder those of the one before it was
-            pruned, and for every latent variable the variance of its mean,
-            the mean of its posterior variance and what it explains. Types come from all rows that
-            a :class:`PassiveVariableRemover` is fitted on, not from these.
+            Text of several lines, from the record of `history_` that belongs to `best_epoch_`: the
+            ELBO in nats per row and its parts, and for every latent variable the variance of its
+            mean, the mean of its posterior variance and the share that it explains. For a pruned
+            encoder the ELBO is that of the encoder before. The types of a
+            :class:`PassiveVariableRemover` may differ, as they are computed from other rows.
 
         Examples
         --------

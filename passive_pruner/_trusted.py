@@ -15,21 +15,22 @@ from passive_pruner._runtimes import is_path
 
 
 def trusted_types() -> list[str]:
-    """List the package's own types for ``skops.io.load(file, trusted=trusted_types())``.
+    """List the types of this package for ``skops.io.load(file, trusted=trusted_types())``.
 
-    skops builds no object of a type that it neither knows nor finds in this list: the estimators,
-    their components, what they know of columns, and
-    :class:`~passive_pruner.regime.LatentMoments`, by full name. A pipeline
-    of the package and scikit-learn needs no other. A function or class of your own in it, such as
-    the factory of a :class:`~passive_pruner.vae.FromFactory`, is yours to add.
+    skops only creates objects of types that it knows or that are in this list. The list contains
+    the full names of the estimators, their components, their descriptions of columns, and
+    :class:`~passive_pruner.regime.LatentMoments`. A pipeline of this package and scikit-learn needs
+    no other types. Add functions and classes of your own, such as the factory of a
+    :class:`~passive_pruner.vae.FromFactory`, yourself.
 
-    Loading builds objects and runs none of them. A :class:`~passive_pruner.PretrainedEncoder` in
-    the file may name a model file beside it, which its `transform` opens and runs, and a
-    TorchScript file is a program: use one of somebody else only if you trust both files.
+    Loading creates objects but runs none of them. A :class:`~passive_pruner.PretrainedEncoder` in
+    the file may refer to a separate model file, which its `transform` opens and runs, and a
+    TorchScript file is a program: use a file from somebody else only if you trust both files.
 
     Returns
     -------
     names : list of str
+        Full names of the types.
 
     Examples
     --------

@@ -13,32 +13,32 @@ __all__ = [
 
 
 class CollapseWarning(UserWarning):
-    """Every latent variable of a fitted encoder is passive: its codes carry no information."""
+    """Warning raised if every latent variable of a fitted encoder is passive."""
 
 
 class DivergenceWarning(UserWarning):
-    """Training met a non-finite objective and was stopped at the last finite weights."""
+    """Warning raised if the objective is not finite; the last finite weights are kept."""
 
 
 class FirstBatchWarning(UserWarning):
-    """The first batch of a stream has very few rows, or later ones are far from it."""
+    """Warning raised if a first batch has very few rows, or later batches are far from it."""
 
 
 class PassiveUndeterminedWarning(UserWarning):
-    """The given codes cannot show whether any of their variables is passive."""
+    """Warning raised if passive variables cannot be detected in the given codes."""
 
 
 class PrecisionWarning(UserWarning):
-    """Values of a column are so large beside their spread that float32 cannot tell them apart."""
+    """Warning raised if float32 cannot distinguish the values of a column."""
 
 
 class ScheduleWarning(UserWarning):
-    """A schedule of the objective takes more gradient steps than training may take."""
+    """Warning raised if a schedule of the objective is longer than training may be."""
 
 
 class TrainingInterruptedWarning(UserWarning):
-    """Training was interrupted from the keyboard; the model holds what was learned until then."""
+    """Warning raised if training is interrupted from the keyboard; the model is kept."""
 
 
 class UnknownCategoryWarning(UserWarning):
-    """A table has categories that were not there in fit, and they are taken for missing cells."""
+    """Warning raised if categories that were not present in fit are handled as missing cells."""

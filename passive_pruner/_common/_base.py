@@ -71,13 +71,12 @@ class BaseEncoder(
 
         Notes
         -----
-        With an int as `random_state` the draw of a row is a function of the seed, of the weights
-        of the encoder and of the values in the row: it is the same alone, in any batch and in any
-        order, and different rows share nothing. Of several equal rows in one call the first has
-        the draw that each would have alone; every further one has another, by its place among
-        them. Blocks of a dask collection are encoded on their own: in each of them the first of
-        several equal rows has the draw that it would have alone, and only the further ones get
-        another in every block.
+        With an int as `random_state` the draw of a row is a function of the seed, of the weights of
+        the encoder and of the values in the row. It does not depend on the batch or on the order of
+        the rows, and the draws of different rows are independent. If a call contains equal rows,
+        the first one gets the draw that it would get alone, and each further one gets another draw,
+        determined by its rank among the equal rows. The blocks of a dask collection are encoded
+        separately, so this applies within each block.
         """
         return self._codes(X, seed_from(self.random_state) if self.output == "sampled" else None)
 
@@ -126,7 +125,7 @@ class BaseEncoder(
         return 0
 
     def posterior(self, X: MatrixLike) -> Posterior:
-        """Posterior of the latent variables for each row.
+        """Compute the posterior of the latent variables for each row.
 
         Parameters
         ----------
@@ -136,8 +135,8 @@ class BaseEncoder(
         Returns
         -------
         posterior : Posterior
-            Named tuple of `mean` and `variance`, both of shape (n_samples, n_components), float32;
-            in the units of the prior, N(0, 1).
+            Named tuple of `mean` and `variance`, both of shape (n_samples, n_components), float32,
+            on the scale of the prior N(0, 1).
         """
         return self._posterior(self._validate(X))
 
@@ -148,20 +147,21 @@ class BaseEncoder(
         return posterior
 
     def moments(self, X: MatrixLike, *, entropy: bool = False) -> LatentMoments:
-        """Moments of the posterior over the rows of `X`, read a part at a time.
+        """Compute the moments of the posterior over the rows of `X`, in batches.
 
         Parameters
         ----------
         X : array-like, dask array or dask DataFrame of shape (n_samples, n_features)
             Data, as :meth:`fit` takes it.
         entropy : bool, default=False
-            Whether to estimate the entropy of the means, for which those of all rows are kept.
+            Whether to estimate the entropy of the means, for which the means of all rows are kept
+            in memory.
 
         Returns
         -------
         moments : LatentMoments
-            Of the posterior means and variances, in the units of the prior, whatever `output` and
-            `whiten` are; with the `code_scale` of an encoder that knows what variables explain.
+            Moments of the posterior means and variances on the scale of the prior, whatever
+            `output` and `whiten` are, with `code_scale` if the encoder has it.
 
         Examples
         --------
@@ -191,18 +191,18 @@ class BaseEncoder(
         return replace(reduce(LatentMoments.merge, parts), code_scale=scale)
 
     def get_feature_names_out(self, input_features: object = None) -> NDArray[np.object_]:
-        """Names of the columns that :meth:`transform` returns.
+        """Get the names of the columns that :meth:`transform` returns.
 
         Parameters
         ----------
-        input_features : None
+        input_features : None, default=None
             Ignored.
 
         Returns
         -------
         names : ndarray of str
-            The class name in lower case with the number of the variable: ``vaeencoder0``, ... for
-            means, ``vaeencoder0_sampled``, ... for samples, ``vaeencoder0_variance``, ... for
+            Class name in lower case, followed by the number of the variable: ``vaeencoder0``, ...
+            for means, ``vaeencoder0_sampled``, ... for samples, ``vaeencoder0_variance``, ... for
             variances.
         """
         check_is_fitted(self)

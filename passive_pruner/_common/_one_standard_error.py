@@ -11,11 +11,11 @@ import numpy as np
 def one_standard_error_rule(cv_results: Mapping[str, Any]) -> int:
     """Choose the fewest variables within one standard error of the highest score.
 
-    A `refit` callable for ``GridSearchCV`` over the threshold of a
-    :class:`~passive_pruner.PassiveVariableRemover`. Thresholds whose scores differ by less than
-    their error are not told apart by the folds, and the highest of them is chance. Of these the
-    rule takes the one that keeps the fewest variables, as in the choice of the size of trees [1]_
-    and of models in general [2]_.
+    Use it as `refit` of a ``GridSearchCV`` over the threshold of a
+    :class:`~passive_pruner.PassiveVariableRemover`. If scores of thresholds differ by less than
+    their standard error, cross-validation cannot distinguish them, and which one is highest is due
+    to chance. Among these thresholds the rule selects the one that keeps the fewest variables, as
+    for the size of trees [1]_ and for models in general [2]_.
 
     Parameters
     ----------
@@ -26,30 +26,32 @@ def one_standard_error_rule(cv_results: Mapping[str, Any]) -> int:
     Returns
     -------
     best_index : int
-        Position of the chosen candidate. Other parameters of the grid have the values of the
-        candidate with the highest score; if that one has no threshold, it is chosen itself.
+        Index of the selected candidate. Its other parameters are those of the candidate with the
+        highest score; if that candidate has no threshold, it is selected itself.
 
     Raises
     ------
     ValueError
-        If the grid is not over one ``threshold``, if a threshold is no number, if it has a `drop`
-        that includes "mixed", if the search has several scores, or none of them is a number.
+        If the grid does not have exactly one ``threshold``, if a threshold is not a number, if a
+        `drop` of the grid includes "mixed", if the search has several scores, or if no score is a
+        number.
 
     See Also
     --------
-    compare_pruning : Marks the threshold that this rule chooses, and trains the encoder less often.
-    passive_pruner.plots.ThresholdDisplay : Draws a search, with the thresholds within the error.
+    compare_pruning : Report the threshold of this rule; it trains the encoder less often.
+    passive_pruner.plots.ThresholdDisplay : Plot a search, with the thresholds within the error.
 
     Notes
     -----
-    The standard error of the mean over k folds is s / sqrt(k), with the standard deviation s over
-    folds that has k - 1 in its denominator. With a single fold it is unknown, and only candidates
-    with the highest score are equal to it.
+    The standard error of the mean over k folds is s / sqrt(k), where s is the standard deviation
+    over folds with k - 1 in its denominator. With a single fold it is unknown, and only candidates
+    with the highest score are considered.
 
-    For one encoder the number of kept variables never rises with the threshold, under every
-    criterion; so the largest threshold keeps the fewest. The exception is
-    ``drop=("passive", "mixed")``: what is neither passive nor active is mixed, and a small
-    threshold calls few variables either. There, choose by :func:`compare_pruning`, which counts.
+    For a given encoder, the number of kept variables never increases with the threshold under any
+    criterion, so the largest threshold keeps the fewest. The exception is ``drop=("passive",
+    "mixed")``: variables that are neither passive nor active are mixed, and with a small threshold
+    few variables are passive or active. In this case use :func:`compare_pruning`, which counts the
+    kept variables.
 
     With `refit` given as a callable, a search has no `best_score_`. ``HalvingGridSearchCV`` does
     not call it, but takes the highest score.

@@ -1,4 +1,4 @@
-"""Data sets whose truth is known."""
+"""Data sets with known factors and posteriors of known types."""
 
 from passive_pruner.datasets._dsprites import load_dsprites
 from passive_pruner.datasets._factors import FactorImages

@@ -15,7 +15,7 @@ _FACTORS = ("color", "shape", "scale", "orientation", "position_x", "position_y"
 def load_dsprites(path: str | PathLike[str]) -> FactorImages:
     """Read dSprites from the .npz file in which it is published.
 
-    Images are held in memory, 3 GB of them. Pickled objects in the file are not read.
+    The images take 3 GB of memory. Pickled objects in the file are not read.
 
     Parameters
     ----------

@@ -14,7 +14,7 @@ from passive_pruner._common._validation import explain_numbers, local_random_sta
 
 
 class FactorImages:
-    """Images in the order of their factors, read only when asked for.
+    """Images in the order of their factors, read on demand.
 
     There is one image for every combination of the levels of the factors, and the last factor
     varies fastest. It is a :class:`~passive_pruner.metrics.FactorDataset`, so
@@ -24,8 +24,8 @@ class FactorImages:
     Parameters
     ----------
     images : indexable of shape (n_images, ...)
-        Has a length, and an ndarray of indices selects images from it. An ndarray, a memory map, or
-        an object of your own that reads or computes them.
+        Container with a length, from which an ndarray of indices selects images: an ndarray, a
+        memory map, or an object of your own that reads or computes the images.
     factors : sequence of str
         Names of the factors.
     factor_sizes : sequence of int
@@ -125,6 +125,7 @@ class FactorImages:
         Returns
         -------
         indices : ndarray of shape (n,), int64
+            Indices of the images.
 
         Raises
         ------
@@ -182,6 +183,7 @@ class FactorImages:
         Returns
         -------
         factors : ndarray of shape (n, n_factors), int64
+            Levels of the factors, from 0.
 
         Raises
         ------
@@ -207,7 +209,9 @@ class FactorImages:
         Returns
         -------
         images : ndarray of shape (n, ...)
+            Drawn images.
         factors : ndarray of shape (n, n_factors), int64
+            Levels of the factors, from 0.
 
         Raises
         ------

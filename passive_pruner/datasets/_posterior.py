@@ -29,13 +29,13 @@ def make_posterior(
     correlation: float = 0.9,
     random_state: int | np.random.RandomState | None = None,
 ) -> tuple[Posterior, np.ndarray]:
-    """Draw a posterior with variables of known types, as a collapsed autoencoder has them.
+    """Generate a posterior with variables of known types, as in a collapsed autoencoder.
 
     In rows in which a variable is active, its mean is N(0, 0.95) and its variance close to 0.05;
     in the others its mean is N(0, 0.002) and its variance close to 0.998. Active variables are
-    active in all rows, mixed ones in half of them, passive ones in none, and "rare" ones in 2 %:
-    rules that look at averages over rows call these passive. Everywhere E[mu^2] + E[s2] = 1, as
-    at a stationary point of the objective of a variational autoencoder.
+    active in all rows, mixed ones in half of them, passive ones in none, and "rare" ones in 2 %.
+    Criteria that use averages over rows classify rare variables as passive. For every variable
+    E[mu^2] + E[s2] = 1, as at a stationary point of the objective of a variational autoencoder.
 
     Parameters
     ----------
@@ -45,11 +45,11 @@ def make_posterior(
         Number of rows.
     correlation : float, default=0.9
         Multiple correlation, from 0 to 1, of the mean of a variable with the means of the active
-        ones over the rows in which it is passive, through random weights. In sampled codes it
-        drowns in unit noise. Without active variables these means are independent.
+        ones over the rows in which it is passive, with random weights. In sampled codes it is
+        hidden by noise of unit variance. Without active variables these means are independent.
     random_state : int, RandomState instance or None, default=None
-        Source of the draws. None draws anew in each call, without touching numpy's global
-        generator.
+        Source of the draws. None makes new draws in each call. The global generator of numpy is not
+        used.
 
     Returns
     -------

@@ -35,12 +35,12 @@ def make_sprites(
     variant: str = "binary",
     random_state: int | np.random.RandomState | None = None,
 ) -> FactorImages:
-    """Make a data set of sprites that differ in shape, scale, orientation and position.
+    """Generate a data set of sprites that differ in shape, scale, orientation and position.
 
     It resembles dSprites [1]_: by default it has 3 x 6 x 40 x 32 x 32 = 737,280 images in the same
     order of the same factors, the last of which varies fastest, but its shapes are drawn anew. A
-    pixel is on if its centre lies in the shape. Images are computed when they are asked for; in
-    memory are one copy of each sprite and nothing else.
+    pixel is on if its centre lies in the shape. Images are computed on demand; only one copy of
+    each sprite is kept in memory.
 
     Factors with a single level are left out, so ``n_scales=1`` gives sprites of one size.
 
@@ -58,21 +58,20 @@ def make_sprites(
         square looks the same after a quarter of a turn, an ellipse after half a turn.
     n_positions : int or None, default=None
         Levels of each of "position_x" (from the left) and "position_y" (from the top), at most
-        ``image_size // 2 + 1``: equal steps of whole pixels, the longest that cut off no sprite.
-        None means ``image_size // 2``.
+        ``image_size // 2 + 1``: equal steps of whole pixels, the longest at which no sprite is cut
+        off. None means ``image_size // 2``.
     variant : {"binary", "color", "noisy"}, default="binary"
         Black background and white sprites; or sprites of random color, each channel uniform over
         the upper half of its range; or white sprites on uniform noise in every pixel and channel,
         as in [2]_.
     random_state : int, RandomState instance or None, default=None
-        Decides colors and noise. They belong to the image: the data set returns the same image
-        whenever it is asked for the same index.
+        Seed of colors and noise. The data set always returns the same image for the same index.
 
     Returns
     -------
     sprites : FactorImages
         Data set of images of shape (image_size, image_size), or (image_size, image_size, 3) with
-        color or noise, uint8, from 0 to 255: what VAEEncoder takes with a Conv architecture.
+        color or noise, uint8, from 0 to 255, as VAEEncoder accepts them with a Conv architecture.
 
     Raises
     ------

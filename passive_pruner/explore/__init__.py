@@ -1,6 +1,6 @@
-"""A local page on which to look at a fitted encoder and to try thresholds.
+"""Local web page to inspect a fitted encoder and try thresholds.
 
-``python -m passive_pruner.explore --help`` shows what the command takes.
+``python -m passive_pruner.explore --help`` lists the options of the command.
 """
 
 from passive_pruner.explore._explorer import Explorer, explore

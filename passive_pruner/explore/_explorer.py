@@ -39,48 +39,48 @@ def explore(
 ) -> "Explorer":
     """Open a page with types, correlations, traversals and the effect of the threshold.
 
-    Everything is computed before the page opens: it needs no network and no further Python. The
-    encoder stays as it is fitted, so it has seen all rows; only what comes after the codes is
-    fitted again in cross-validation.
+    Everything is computed before the page opens, so the page needs neither a network nor Python.
+    The encoder is not fitted again, so it has seen all rows; cross-validation only fits the steps
+    after the codes.
 
     Parameters
     ----------
     estimator : encoder, Pipeline, or search with `best_estimator_`
         Fitted :class:`~passive_pruner.VAEEncoder` or :class:`~passive_pruner.PretrainedEncoder`,
-        or a pipeline that has one. A remover after it gives the criterion, the threshold and the
-        types to drop that the page starts with. A classifier or regressor at the end is what
-        cross-validation fits, with the steps between; without one it is LogisticRegression, or
-        Ridge for a continuous `y`, on standardised codes.
+        or a pipeline that has one. A remover after it determines the initial criterion, threshold
+        and types to drop. Cross-validation fits the steps after the remover, if the last one is a
+        classifier or regressor; otherwise it fits LogisticRegression, or Ridge for a continuous
+        `y`, on standardised codes.
     X : array-like of shape (n_samples, n_features)
-        Data as the estimator takes it. Of more than 10,000 rows as many are drawn.
+        Data in the format of the estimator. From more than 10,000 rows, 10,000 are drawn at random.
     y : array-like of shape (n_samples,), default=None
-        Target; None shows no score.
+        Target. None shows no score.
     thresholds : array-like of float, default=None
         Steps of the slider, finite and at least 0, in the units of the criterion (nats for
-        "kl"). 0, which keeps everything, and the threshold of the remover are added. None takes
-        20 from 0 to 1.
+        "kl"). 0, which keeps all variables, and the threshold of the remover are added. None means
+        20 thresholds from 0 to 1.
     cv : int, cross-validation generator or iterable, default=5
-        Folds, as in :func:`sklearn.model_selection.cross_val_score`. They are drawn once, and
-        all thresholds are scored on the same ones.
+        Folds, as in :func:`sklearn.model_selection.cross_val_score`. They are drawn once and used
+        for all thresholds.
     scoring : str or callable, default=None
-        Score, as there. None is accuracy or R².
+        Score, as in :func:`sklearn.model_selection.cross_val_score`. None means accuracy or R².
     image_shape : tuple of int, default=None
-        (height, width) or (height, width, channels) of images that are given as flat rows.
+        Shape (height, width) or (height, width, channels) of images that are given as flat rows.
     port : int, default=0
-        Port of the server, up to 65535; 0 takes a free one.
+        Port of the server, at most 65535. 0 selects a free one.
     open_browser : bool, default=True
         Whether to open the page in the browser.
 
     Returns
     -------
     explorer : Explorer
-        The page and its server. In a notebook it shows the page.
+        Page and server. In a notebook its representation is the page.
 
     Raises
     ------
     ValueError
         If the estimator has no encoder of this package, `X` and `y` differ in length, a threshold
-        is negative or not finite, or `image_shape` is not that of a row.
+        is negative or not finite, or `image_shape` does not match the length of a row.
     OSError
         If the port is in use.
     ImportError
@@ -113,21 +113,21 @@ def explore(
 
 
 class Explorer:
-    """A page and the server that shows it to this machine only, until it is closed.
+    """Web page with a server that is accessible from this machine only.
 
     Parameters
     ----------
     page : str
         HTML of the page.
     port : int, default=0
-        Port on 127.0.0.1; 0 takes a free one.
+        Port on 127.0.0.1. 0 selects a free one.
 
     Attributes
     ----------
     page : str
         HTML of the page.
     url : str
-        Where the server shows it.
+        Address of the page on the server.
 
     Examples
     --------
@@ -149,17 +149,17 @@ class Explorer:
         self._thread.start()
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the page to a file that opens in any browser, without a server.
+        """Save the page to a file that any browser can open, without a server.
 
         Parameters
         ----------
         path : str or path-like
-            The file to write.
+            File to write.
         """
         write_whole(path, self.page)
 
     def wait(self) -> None:
-        """Serve until :meth:`close` is called or the keyboard interrupts."""
+        """Serve until :meth:`close` is called or a keyboard interrupt occurs."""
         self._thread.join()
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Numbers about representations: pure functions of codes, of their covariance, and of factors."""
+"""Metrics of representations, as functions of codes, of their covariance, and of factors."""
 
 from passive_pruner.metrics._activity import active_units, effective_rank, mean_entropy
 from passive_pruner.metrics._correlation import (

@@ -20,7 +20,7 @@ def active_units(mean_codes: ArrayLike, threshold: float = 0.01) -> int:
     Parameters
     ----------
     mean_codes : array-like of shape (n_samples, n_components)
-        Mean representation. Sampled codes do not work: their passive variables are noise of
+        Mean representation. Do not use sampled codes, in which passive variables are noise of
         variance 1.
     threshold : float, default=0.01
         Largest variance (``ddof=0``) that counts as inactive, in squared units of the codes.
@@ -55,15 +55,15 @@ def active_units(mean_codes: ArrayLike, threshold: float = 0.01) -> int:
 
 
 def effective_rank(codes: ArrayLike) -> float:
-    r"""Effective rank of the covariance of a representation.
+    r"""Compute the effective rank of the covariance of a representation.
 
     With :math:`p_k` the singular values of the covariance matrix, divided by their sum, the
     effective rank (definition 1 of [1]_) is
 
     .. math:: \exp\Bigl(-\sum_k p_k \ln p_k\Bigr),
 
-    the number of directions that would carry the variance if they all carried the same. Variables
-    of small variance hardly count, however strongly they are correlated with others.
+    the number of directions of equal variance that would have the same entropy. Variables of small
+    variance hardly contribute, however strongly they are correlated with others.
 
     Parameters
     ----------
@@ -105,12 +105,12 @@ def effective_rank(codes: ArrayLike) -> float:
 
 
 def mean_entropy(mean_codes: ArrayLike) -> np.ndarray:
-    r"""Differential entropy of every variable of the mean representation.
+    r"""Estimate the differential entropy of every variable of the mean representation.
 
-    The entropy :math:`h(\mu_j) = -\int p(\mu_j) \ln p(\mu_j)\,d\mu_j` tells passive from active
-    variables without reference to a Gaussian prior [1]_: as a variable collapses, its mean
+    The entropy :math:`h(\mu_j) = -\int p(\mu_j) \ln p(\mu_j)\,d\mu_j` distinguishes passive from
+    active variables without reference to a Gaussian prior [1]_: as a variable collapses, its mean
     concentrates on a point and the entropy falls without bound. The estimator is
-    :func:`scipy.stats.differential_entropy`, from the spacings of the sorted values.
+    :func:`scipy.stats.differential_entropy`, which uses the spacings of the sorted values.
 
     Parameters
     ----------
@@ -121,8 +121,8 @@ def mean_entropy(mean_codes: ArrayLike) -> np.ndarray:
     -------
     entropy : ndarray of shape (n_components,), float64
         Entropy in nats. It depends on the units of the codes and can be negative. It is ``-inf``
-        for a constant column, and for one where a single value is so common that some of the
-        spacings are 0: a distribution with an atom has no density.
+        for a constant column, and for a column in which one value is so common that some spacings
+        are 0, because a distribution with an atom has no density.
 
     Raises
     ------

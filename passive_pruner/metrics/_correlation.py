@@ -12,7 +12,7 @@ _CONSTANT = 1e-20
 
 
 def gaussian_total_correlation(cov: ArrayLike) -> float:
-    r"""Total correlation of a Gaussian with covariance `cov`.
+    r"""Compute the total correlation of a Gaussian with covariance `cov`.
 
     The total correlation [1]_ is the Kullback-Leibler divergence of a distribution from the
     product of its marginals. For a Gaussian with covariance :math:`\Sigma` and correlation matrix
@@ -33,8 +33,8 @@ def gaussian_total_correlation(cov: ArrayLike) -> float:
     -------
     total_correlation : float
         Total correlation in nats, at least 0. It is ``inf`` if a variable is a linear combination
-        of others, which is always so for the covariance of ``n_samples <= n_components`` examples.
-        A constant variable is independent of everything and adds nothing.
+        of others, which is always the case for the covariance of ``n_samples <= n_components``
+        examples. A constant variable is independent of all others and contributes 0.
 
     Raises
     ------
@@ -43,9 +43,9 @@ def gaussian_total_correlation(cov: ArrayLike) -> float:
 
     Notes
     -----
-    Correlation matrices are taken as singular once their smallest eigenvalue is within rounding
-    error of 0, the convention of :func:`numpy.linalg.matrix_rank`. A variance is taken as 0 once it
-    is below 1e-20 times the largest one, because rounding leaves a constant with about as much.
+    A correlation matrix is considered singular if its smallest eigenvalue is within rounding error
+    of 0, by the convention of :func:`numpy.linalg.matrix_rank`. A variance is considered 0 if it is
+    below 1e-20 times the largest one, which is about the variance of a constant due to rounding.
 
     References
     ----------
@@ -80,7 +80,7 @@ def gaussian_total_correlation(cov: ArrayLike) -> float:
 
 
 def gaussian_wasserstein_correlation(cov: ArrayLike, normalized: bool = False) -> float:
-    r"""Squared 2-Wasserstein distance of a Gaussian from the product of its marginals.
+    r"""Compute the squared 2-Wasserstein distance of a Gaussian from its product of marginals.
 
     With :math:`D` the diagonal of the covariance :math:`\Sigma`, the distance between the centred
     Gaussians [1]_ used in [2]_ is
@@ -88,8 +88,8 @@ def gaussian_wasserstein_correlation(cov: ArrayLike, normalized: bool = False) -
     .. math:: W_2^2 = \operatorname{tr}\Sigma + \operatorname{tr}D
                     - 2 \operatorname{tr}\,(D^{1/2} \Sigma D^{1/2})^{1/2}.
 
-    Unlike the total correlation it is measured in units of variance, so that a variable of small
-    variance adds little however strongly it is correlated, and it stays finite.
+    Unlike the total correlation it has the units of a variance, so that a variable of small
+    variance contributes little however strongly it is correlated, and it is always finite.
 
     Parameters
     ----------

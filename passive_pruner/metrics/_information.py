@@ -17,7 +17,7 @@ _MOST_PAIRS = 10**7
 
 
 def mutual_information_score(codes: ArrayLike, n_bins: int = 20) -> float:
-    r"""Mean mutual information of two different codes.
+    r"""Compute the mean mutual information of pairs of codes.
 
     Every code is cut into `n_bins` bins of equal width over its range, and the plug-in estimate of
     the mutual information is averaged over all pairs [1]_:
@@ -46,7 +46,8 @@ def mutual_information_score(codes: ArrayLike, n_bins: int = 20) -> float:
     Notes
     -----
     The plug-in estimate is biased upwards: for independent codes it is about
-    ``(n_bins - 1)**2 / (2 * n_samples)``, so compare only scores of as many rows.
+    ``(n_bins - 1)**2 / (2 * n_samples)``, so only compare scores that are based on the same number
+    of rows.
 
     References
     ----------
@@ -72,14 +73,15 @@ def mutual_information_score(codes: ArrayLike, n_bins: int = 20) -> float:
 
 
 def mutual_information_gap(codes: ArrayLike, factors: ArrayLike, n_bins: int = 20) -> float:
-    r"""Mutual information gap (MIG) of codes and factors.
+    r"""Compute the mutual information gap (MIG) of codes and factors.
 
-    For every factor, the difference between the two codes that tell most about it, as a fraction
-    of the entropy of the factor, averaged over factors (section 4 of [1]_):
+    The gap of a factor is the difference between the mutual information of the two codes that are
+    most informative about it, as a fraction of the entropy of the factor. The score is the mean
+    over factors (section 4 of [1]_):
 
     .. math:: \frac1K \sum_k \frac{I(\hat z_{(1)}; v_k) - I(\hat z_{(2)}; v_k)}{H(v_k)}.
 
-    It is high if one code, and only one, knows about each factor.
+    It is high if each factor is represented by exactly one code.
 
     Parameters
     ----------
@@ -93,7 +95,7 @@ def mutual_information_gap(codes: ArrayLike, factors: ArrayLike, n_bins: int = 2
     Returns
     -------
     score : float
-        Between 0 and 1. A constant code tells nothing about any factor.
+        Between 0 and 1. A constant code has no information about any factor.
 
     Raises
     ------
@@ -127,7 +129,7 @@ def mutual_information_gap(codes: ArrayLike, factors: ArrayLike, n_bins: int = 2
 
 
 def modularity(codes: ArrayLike, factors: ArrayLike, n_bins: int = 20) -> float:
-    r"""Modularity: how far each code tells about a single factor.
+    r"""Compute the modularity: the degree to which each code informs about a single factor.
 
     With :math:`m_{jk} = I(\hat z_j; v_k)` and :math:`\theta_j = \max_k m_{jk}`, the score of
     section 3 of [1]_ is
@@ -135,7 +137,7 @@ def modularity(codes: ArrayLike, factors: ArrayLike, n_bins: int = 20) -> float:
     .. math:: \frac1d \sum_j \Bigl(1 - \frac{\sum_k m_{jk}^2 - \theta_j^2}
                                             {\theta_j^2 (K - 1)}\Bigr).
 
-    It does not fall if several codes share a factor.
+    It does not decrease if several codes represent the same factor.
 
     Parameters
     ----------
@@ -149,8 +151,8 @@ def modularity(codes: ArrayLike, factors: ArrayLike, n_bins: int = 20) -> float:
     Returns
     -------
     score : float
-        Between 0 and 1. A code that tells nothing about any factor, such as a constant one, counts
-        as 0, as in [2]_.
+        Between 0 and 1. A code without information about any factor, such as a constant one,
+        contributes 0, as in [2]_.
 
     Raises
     ------

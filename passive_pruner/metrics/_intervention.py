@@ -19,11 +19,11 @@ _MOST_IMAGES = 32_768
 
 
 class FactorDataset(Protocol):
-    """What the intervention metrics need to know about a data set with known factors.
+    """Protocol of a data set with known factors, as needed by the intervention metrics.
 
-    Any object with these two methods will do. It has at least 2 factors, and there is an image for
-    every combination of their levels: the metrics overwrite one column of what `sample_factors`
-    returns by a level from another row.
+    Any object with these two methods can be used. It must have at least 2 factors and an image for
+    every combination of their levels, because the metrics overwrite one column of the result of
+    `sample_factors` with a level from another row.
 
     Examples
     --------
@@ -56,6 +56,7 @@ class FactorDataset(Protocol):
         Returns
         -------
         factors : ndarray of shape (n, n_factors), int
+            Levels of the factors.
         """
         ...
 
@@ -70,7 +71,7 @@ class FactorDataset(Protocol):
         Returns
         -------
         images : ndarray of shape (n, ...)
-            In the form that the encoder takes.
+            Images in the format of the encoder.
         """
         ...
 
@@ -86,7 +87,7 @@ def factor_vae_score(
     std_threshold: float = 0.05,
     random_state: int | np.random.RandomState | None = None,
 ) -> float:
-    """FactorVAE score: how well the code of least variance tells which factor is held fixed.
+    """Compute the FactorVAE score: accuracy of predicting which factor is held fixed.
 
     In a batch of images that agree in one factor, the code with the smallest variance relative to
     its variance over the data set casts a vote for that factor. A majority vote per code makes a
@@ -109,15 +110,15 @@ def factor_vae_score(
     n_variance : int, default=10_000
         Number of images that the variances over the data set are estimated from.
     std_threshold : float, default=0.05
-        Codes with a standard deviation below it over the data set take no part: relative to nearly
-        nothing, any variance is noise.
+        Codes with a smaller standard deviation over the data set are excluded, because a variance
+        relative to nearly 0 is noise.
     random_state : int, RandomState instance or None, default=None
         Draws factors.
 
     Returns
     -------
     score : float
-        Accuracy between 0 and 1; about 1 / n_factors for codes that know nothing, and 0 if no code
+        Accuracy between 0 and 1; about 1 / n_factors for uninformative codes, and 0 if no code
         reaches `std_threshold`.
 
     Raises
@@ -191,7 +192,7 @@ def beta_vae_score(
     n_test: int = 5_000,
     random_state: int | np.random.RandomState | None = None,
 ) -> float:
-    """BetaVAE score: how well differences of codes tell which factor two images share.
+    """Compute the BetaVAE score: accuracy of predicting which factor two images share.
 
     The absolute difference of the codes of two images that agree in one factor, averaged over a
     batch of such pairs, is a feature vector, and the factor is its class. The score is the accuracy
@@ -217,9 +218,9 @@ def beta_vae_score(
     Returns
     -------
     score : float
-        Accuracy between 0 and 1, about 1 / n_factors for codes that know nothing, such as constant
-        ones. It reaches 1 without any code for one of the factors, a weakness that led [3]_ to the
-        FactorVAE score.
+        Accuracy between 0 and 1, about 1 / n_factors for uninformative codes, such as constant
+        ones. It can reach 1 even if no code represents one of the factors, which is why [3]_
+        proposes the FactorVAE score.
 
     Raises
     ------

@@ -27,9 +27,9 @@ class DCIScores(NamedTuple):
     Attributes
     ----------
     disentanglement : float
-        How far each code is important for a single factor, between 0 and 1.
+        Degree to which each code is important for a single factor only, between 0 and 1.
     completeness : float
-        How far each factor is captured by a single code, between 0 and 1.
+        Degree to which each factor is captured by a single code, between 0 and 1.
     informativeness_train : float
         Accuracy of the predicted factors on the rows that the classifiers were fitted to.
     informativeness_test : float
@@ -51,7 +51,7 @@ def sap_score(
     factors_test: ArrayLike | None = None,
     random_state: int | np.random.RandomState | None = None,
 ) -> float:
-    r"""Separated attribute predictability (SAP) of codes and factors.
+    r"""Compute the separated attribute predictability (SAP) of codes and factors.
 
     Every factor is predicted from one code at a time. The score is the difference between the two
     best codes of a factor, averaged over factors (section 3 of [1]_). A discrete factor is
@@ -67,12 +67,12 @@ def sap_score(
     continuous : bool, default=False
         Whether factors are continuous instead of discrete.
     codes_test : array-like of shape (n_test_samples, n_components), default=None
-        Codes to measure the accuracy on. None sets half of the rows of `codes` aside, drawn at
-        random. Ignored if `continuous`: a line through one variable does not overfit.
+        Codes on which the accuracy is measured. None holds out a random half of the rows of
+        `codes`. Ignored if `continuous`, because a line through one variable hardly overfits.
     factors_test : array-like of shape (n_test_samples, n_factors), default=None
         Factors of `codes_test`.
     random_state : int, RandomState instance or None, default=None
-        Draws the rows to set aside. Nothing else is random.
+        Seed of the held-out rows. Nothing else is random.
 
     Returns
     -------
@@ -90,8 +90,9 @@ def sap_score(
     -----
     The score of discrete factors depends on the units of the codes. The squared hinge loss has a
     curvature of ``2 * C * n_samples * Var`` in the slope, against 1 for the penalty, so that with
-    the ``C=0.01`` of [2]_ a code of small variance predicts worse than its information allows, down
-    to a constant guess. The score of continuous factors does not depend on units.
+    ``C=0.01`` as in [2]_ a code of small variance predicts worse than its information allows, in
+    the extreme case only a constant class. The score of continuous factors does not depend on
+    units.
 
     References
     ----------
@@ -140,12 +141,12 @@ def dci(
     factors_test: ArrayLike | None = None,
     random_state: int | np.random.RandomState | None = None,
 ) -> DCIScores:
-    r"""Disentanglement, completeness and informativeness (DCI) of codes and factors.
+    r"""Compute disentanglement, completeness and informativeness (DCI) of codes and factors.
 
     A classifier of each factor gives the importance :math:`R_{jk}` of code `j` for factor `k`.
-    A code is disentangled as far as its importances concentrate on one factor, a factor is
-    represented completely as far as they concentrate on one code, and both are averaged with the
-    share of the total importance as weights (section 2 of [1]_):
+    A code is disentangled to the degree that its importances concentrate on one factor, and a
+    factor is represented completely to the degree that they concentrate on one code. Both are
+    averaged, weighted by the share of the total importance (section 2 of [1]_):
 
     .. math:: D = \sum_j \rho_j \bigl(1 - H_K(R_{j\cdot} / \textstyle\sum_k R_{jk})\bigr),
               \qquad \rho_j = \textstyle\sum_k R_{jk} / \sum_{jk} R_{jk},
@@ -165,12 +166,12 @@ def dci(
         is ``GradientBoostingClassifier()``, as in [2]_; for many rows or codes,
         :class:`~sklearn.ensemble.RandomForestClassifier` with `n_jobs` takes much less time.
     codes_test : array-like of shape (n_test_samples, n_components), default=None
-        Codes to measure the test accuracy on. None sets half of the rows of `codes` aside, drawn at
-        random.
+        Codes on which the test accuracy is measured. None holds out a random half of the rows of
+        `codes`.
     factors_test : array-like of shape (n_test_samples, n_factors), default=None
         Factors of `codes_test`.
     random_state : int, RandomState instance or None, default=None
-        Draws the rows to set aside, and seeds every classifier that has no seed of its own.
+        Seed of the held-out rows, and of every classifier whose `random_state` is None.
 
     Returns
     -------

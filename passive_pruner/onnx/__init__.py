@@ -1,26 +1,25 @@
-"""Fitted pipelines as ONNX graphs: converters for skl2onnx, registered on import.
+"""Converters of skl2onnx for fitted pipelines, registered on import.
 
 With this module imported, :func:`skl2onnx.to_onnx` turns a pipeline of scikit-learn's steps, a
 :class:`~passive_pruner.VAEEncoder` or :class:`~passive_pruner.PretrainedEncoder`, and a
-:class:`~passive_pruner.PassiveVariableRemover` into one graph, which is served by onnxruntime
-alone. An :class:`~passive_pruner.vae.MLP` is written from its numpy weights; other networks, and
-likelihoods of your own, go through :func:`torch.onnx.export`, which needs the operator set 18 or
-later.
+:class:`~passive_pruner.PassiveVariableRemover` into one graph, which runs in onnxruntime alone. An
+:class:`~passive_pruner.vae.MLP` is written from its numpy weights; other networks and custom
+likelihoods are exported by :func:`torch.onnx.export`, which needs operator set 18 or later.
 
 Codes are computed in float32 as in :meth:`~passive_pruner.VAEEncoder.transform`, and cast back to
-float64 where the first input of the graph is float64, which the steps after it expect. What the
-estimators validate is not validated by a graph: NaN without `allow_missing` gives NaN, and
-numbers beyond float32 infinity.
+float64 if the first input of the graph is float64, as later steps expect. A graph does not validate
+its inputs as the estimators do: without `allow_missing`, NaN results in NaN, and numbers beyond the
+range of float32 in infinity.
 
 A table with categories has one input per column: text for categories that are text, numbers or
 booleans for all others. :func:`initial_types` describes these inputs for skl2onnx and
-:func:`feeds` fills them from a DataFrame. A missing cell is NaN in numbers and an empty string in
-text, and so are None, NaN and pandas.NA, unless a category is spelled as onnxruntime spells them:
-"None", "nan" and "<NA>". For unknown categories the graph does what `handle_unknown` says when it
-is made: with "error" it ends with an error of the runtime whose node is named after the column,
-with "ignore" they are missing cells, and no warning tells of them. A missing cell in a column that
-had none in fit is like an unknown category; in a column of numbers it gives NaN, or is taken for
-one that may be missing if others may.
+:func:`feeds` fills them from a DataFrame. Missing cells are NaN in numeric inputs and empty strings
+in text inputs. None, NaN and pandas.NA in text are also missing, unless there is a category with
+the spelling that onnxruntime gives them: "None", "nan" or "<NA>". Unknown categories are handled
+according to the value of `handle_unknown` at conversion: with "error" the runtime raises an error
+whose node is named after the column, with "ignore" they are missing cells, without a warning. A
+missing cell in a column that had none in fit is handled like an unknown category. In a numeric
+column it results in NaN, or is handled as a missing cell if other columns may have missing cells.
 
 Examples
 --------

@@ -41,20 +41,21 @@ _CELLS = {
 def initial_types(model: VAEEncoder | Pipeline) -> list[tuple[str, Any]]:
     """Describe the inputs of a graph for a table with categories, one per column.
 
-    :func:`skl2onnx.to_onnx` guesses them from a row of a pandas DataFrame, which fails for
-    polars, for nullable types and for columns of categories whose first cell is missing.
+    :func:`skl2onnx.to_onnx` can infer them from a row of a pandas DataFrame, but not for polars,
+    nullable types and categorical columns whose first cell is missing.
 
     Parameters
     ----------
     model : VAEEncoder or Pipeline
-        Fitted on a table with categories; of a pipeline the first step is the encoder.
+        Encoder that was fitted on a table with categories, or pipeline with this encoder as first
+        step.
 
     Returns
     -------
     initial_types : list of (str, DataType)
-        For the parameter `initial_types` of :func:`skl2onnx.to_onnx`: text for categories that are
-        text, int64 and bool for integers and booleans without missing cells, float32 for columns
-        of that type, and float64 for all others.
+        Value of the parameter `initial_types` of :func:`skl2onnx.to_onnx`: text for categories that
+        are text, int64 and bool for integers and booleans without missing cells, float32 for
+        columns of that type, and float64 for all others.
 
     Raises
     ------
@@ -93,20 +94,20 @@ def initial_types(model: VAEEncoder | Pipeline) -> list[tuple[str, Any]]:
 
 
 def feeds(session: "InferenceSession", X: MatrixLike) -> dict[str, np.ndarray]:
-    """Make the inputs of a graph from a table.
+    """Create the inputs of a graph from a table.
 
     Parameters
     ----------
     session : onnxruntime.InferenceSession
-        Of a graph with one input per column.
+        Session of a graph with one input per column.
     X : DataFrame of shape (n_samples, n_columns)
-        A table that has the columns of the inputs, of pandas or polars.
+        DataFrame of pandas or polars with the columns of the inputs.
 
     Returns
     -------
     feeds : dict of str to ndarray of shape (n_samples, 1)
-        For ``session.run(None, feeds)``. Missing cells are "" in text and NaN in numbers. In names
-        of inputs whatever is no letter or digit is an underscore.
+        Inputs for ``session.run(None, feeds)``. Missing cells are "" in text and NaN in numbers. In
+        the names of inputs, characters that are not letters or digits are replaced by underscores.
 
     Raises
     ------

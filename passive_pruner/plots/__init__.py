@@ -1,4 +1,4 @@
-"""Pictures of latent variables: display classes as scikit-learn's. They need matplotlib."""
+"""Display classes for latent variables, as in scikit-learn. They need matplotlib."""
 
 from passive_pruner.plots._correlation import CorrelationDisplay
 from passive_pruner.plots._reconstruction import ReconstructionDisplay

@@ -26,15 +26,15 @@ _MAX_NAMES = 40
 
 
 class CorrelationDisplay:
-    """Correlation of mean and of sampled codes, side by side, ordered by type.
+    """Correlation matrices of mean and of sampled codes, ordered by type.
 
-    Make it with :meth:`from_estimator` or :meth:`from_moments`. In mean codes passive variables
+    Create it with :meth:`from_estimator` or :meth:`from_moments`. In mean codes passive variables
     correlate with the others, in sampled codes they do not [1]_.
 
     Parameters
     ----------
     mean_correlation, sampled_correlation : ndarray of shape (n_components, n_components)
-        Correlation matrices, variables in their own order.
+        Correlation matrices, with the variables in their original order.
     types : array-like of shape (n_components,), str
         "active", "mixed" or "passive" for every variable.
     names : list of str, default=None
@@ -45,15 +45,15 @@ class CorrelationDisplay:
     axes_ : ndarray of shape (2,) of Axes
         Axes of the mean and of the sampled codes.
     figure_ : Figure
-        Their figure.
+        Figure that contains the axes.
     images_ : list of AxesImage
         The two matrices.
     brackets_ : list of list of Line2D
-        For both axes the line beside every type.
+        Lines beside every type, for both axes.
     order_ : ndarray of shape (n_components,), int
-        Number of the variable in every row and column.
+        Numbers of the variables in the order of rows and columns.
     colorbar_ : Colorbar
-        The common scale.
+        Common colour scale.
 
     Notes
     -----
@@ -113,24 +113,25 @@ class CorrelationDisplay:
         moments : LatentMoments
             Moments of mean codes, with variances.
         types : array-like of shape (n_components,), str, default=None
-            Types of the variables. By default `criterion` names them.
+            Types of the variables. By default they are determined by `criterion`.
         criterion : str, default="variance"
-            Rule that names the types.
+            Rule that determines the types.
         threshold : float, default=None
-            Its threshold; None is 0.01 under "explained_variance" and 0.1 under others.
+            Threshold of the rule. None means 0.01 under "explained_variance" and 0.1 under others.
         names : list of str, default=None
             Names of the variables. By default they are numbered from 0.
-        **kwargs
-            Passed to :meth:`plot`.
+        **kwargs : dict
+            Keyword arguments of :meth:`plot`.
 
         Returns
         -------
         display : CorrelationDisplay
+            The display with its plot.
 
         Raises
         ------
         ValueError
-            If the moments are of sampled codes or have no variances.
+            If the moments are those of sampled codes or have no variances.
         """
         require_matplotlib(f"{cls.__name__}.from_moments")
         check_moments(moments)
@@ -161,43 +162,48 @@ class CorrelationDisplay:
         Parameters
         ----------
         estimator : encoder, Pipeline, or PassiveVariableRemover
-            Fitted. Of a search the best estimator is taken.
+            Fitted estimator. Of a search the best estimator is used.
         X : array-like of shape (n_samples, n_features), default=None
-            Data as the estimator takes it. None shows the moments that the remover was fitted on.
+            Data in the format of the estimator. None plots the moments that the remover was fitted
+            on.
         criterion : str, default=None
-            None is that of the remover, or "variance" without one.
+            Rule that determines the types. None means the criterion of the remover, or "variance"
+            without a remover.
         threshold : float, default=None
-            None is that of the remover, or that of the criterion without one or for another.
-        **kwargs
-            Passed to :meth:`plot`.
+            Threshold of the rule. None means the threshold of the remover, or the default of the
+            criterion without a remover or for another criterion.
+        **kwargs : dict
+            Keyword arguments of :meth:`plot`.
 
         Returns
         -------
         display : CorrelationDisplay
+            The display with its plot.
 
         Raises
         ------
         ValueError
-            If there is no encoder for `X`, or if without `X` the remover was not fitted on mean
-            codes with variances.
+            If `X` is given and there is no encoder, or if `X` is None and the remover was not
+            fitted on mean codes with variances.
         """
         require_matplotlib(f"{cls.__name__}.from_estimator")
         found = find_evidence(cls.__name__, estimator, X, criterion, threshold)
         return cls.from_moments(found.moments, types=found.types, names=found.names, **kwargs)
 
     def plot(self, *, absolute: bool = False, ax: Any = None) -> Self:
-        """Draw.
+        """Plot the two correlation matrices.
 
         Parameters
         ----------
         absolute : bool, default=False
             Whether to show absolute correlations instead of signed ones.
         ax : Axes or array-like of two Axes, default=None
-            Axes to draw on; a single one is divided. None makes a new figure.
+            Axes to plot on; a single one is divided. None creates a new figure.
 
         Returns
         -------
         display : CorrelationDisplay
+            The display with its plot.
         """
         given = (self.mean_correlation, self.sampled_correlation)
         with explain_numbers(given, "mean_correlation, sampled_correlation", "square matrices"):

@@ -22,20 +22,20 @@ _MAX_MARKS = 60
 
 
 class ReconstructionDisplay:
-    """Examples beside their reconstructions, and the error of every feature.
+    """Examples, their reconstructions and the error of every feature.
 
-    Make it with :meth:`from_estimator`.
+    Create it with :meth:`from_estimator`.
 
     Parameters
     ----------
     original, reconstruction : ndarray of shape (n_shown, n_features)
-        Some rows and what their mean codes decode to.
+        Some rows, and the rows that are decoded from their mean codes.
     feature_error : ndarray of shape (n_features,)
         Root mean square error of every feature over all rows.
     rows : array-like of int of shape (n_shown,), default=None
-        Numbers of the rows that are shown. By default they are numbered from 0.
+        Numbers of the shown rows. By default they are numbered from 0.
     image_shape : tuple of int, default=None
-        (height, width) or (height, width, channels) of an image; None draws profiles.
+        (height, width) or (height, width, channels) of an image. None plots profiles.
     feature_names : list of str, default=None
         Names of the features.
 
@@ -44,23 +44,23 @@ class ReconstructionDisplay:
     axes_ : ndarray of shape (2,) of Axes
         Axes of the examples and of the errors.
     figure_ : Figure
-        Their figure.
+        Figure that contains the axes.
     image_ : AxesImage or None
         Originals in the first row, reconstructions in the second.
     lines_ : list of tuple of Line2D
-        Original and reconstruction of every shown row, about the tick that has its number; the
-        mean of all values that are shown is subtracted. Empty for images.
+        Lines of the original and of the reconstruction of every shown row, centred at the tick with
+        its number: the mean of all shown values is subtracted. Empty for images.
     error_ : AxesImage or BarContainer
-        The errors, as an image or as bars. Errors of colour channels are averaged as squares.
+        Errors as an image or as bars. The squared errors of colour channels are averaged.
 
     See Also
     --------
-    TraversalDisplay : What each variable by itself changes.
+    TraversalDisplay : Plot the effect of each variable on decoded rows.
 
     Notes
     -----
-    Likelihoods of counts with ``exposure="row_sum"`` describe the composition of a row: what is
-    decoded is compared at the sum that the row has.
+    Likelihoods of counts with ``exposure="row_sum"`` describe the composition of a row. Decoded
+    rows are therefore scaled to the sum of the original row.
 
     Examples
     --------
@@ -110,25 +110,26 @@ class ReconstructionDisplay:
         Parameters
         ----------
         estimator : encoder or Pipeline
-            Fitted, with `inverse_transform`. Of a search the best estimator is taken. If there is
-            a remover, the variables that it drops are put to 0, the mean of their prior: what is
-            drawn is what the kept variables keep.
+            Fitted estimator with `inverse_transform`. Of a search the best estimator is used. If
+            there is a remover, the variables that it drops are set to 0, the mean of the prior, so
+            that the plot shows reconstructions from the kept variables.
         X : array-like of shape (n_samples, n_features)
-            Data as the estimator takes it; all of it counts for the errors, except missing cells.
-            Sparse data is written out densely.
+            Data in the format of the estimator. The errors use all cells that are not missing.
+            Sparse data is converted to dense data.
         rows : array-like of int, default=None
-            Numbers of the rows to show. None is the first 8 images or 4 profiles.
+            Numbers of the rows to show. None means the first 8 images or 4 profiles.
         image_shape : tuple of int, default=None
-            Shape of one image. None is the shape of the images that the encoder was fitted on,
-            or profiles for a table.
+            Shape of one image. None means the shape of the images that the encoder was fitted on;
+            for a table it plots profiles.
         feature_names : list of str, default=None
-            None takes the names of the columns of `X`.
+            Names of the features. None means the column names of `X`.
         ax : Axes or array-like of two Axes, default=None
-            Axes to draw on; a single one is divided. None makes a new figure.
+            Axes to plot on; a single one is divided. None creates a new figure.
 
         Returns
         -------
         display : ReconstructionDisplay
+            The display with its plot.
 
         Raises
         ------
@@ -159,16 +160,17 @@ class ReconstructionDisplay:
         ).plot(ax=ax)
 
     def plot(self, *, ax: Any = None) -> Self:
-        """Draw.
+        """Plot examples, reconstructions and errors.
 
         Parameters
         ----------
         ax : Axes or array-like of two Axes, default=None
-            Axes to draw on; a single one is divided. None makes a new figure.
+            Axes to plot on; a single one is divided. None creates a new figure.
 
         Returns
         -------
         display : ReconstructionDisplay
+            The display with its plot.
         """
         self.image_ = None
         self.lines_: list[Any] = []

@@ -26,45 +26,45 @@ _MAX_NAMES, _MAX_WIDTH = 64, 16.0
 class ScreeDisplay:
     """Share of the decoded variance that every latent variable explains, in descending order.
 
-    A bar that can hardly be seen in the colour of active variables is a negligible one: the
-    encoder knows it, and the decoded rows would be much the same without it.
+    A very small bar in the colour of active variables belongs to a negligible variable: the encoder
+    uses it, but the decoded rows would be nearly the same without it.
 
-    Make it with :meth:`from_estimator`.
+    Create it with :meth:`from_estimator`.
 
     Parameters
     ----------
     explained_variance_ratio : array-like of shape (n_components,)
-        Share of every variable.
+        Share of the decoded variance that every variable explains.
     types : array-like of shape (n_components,), str
         Type of every variable.
     names : list of str, default=None
         Names of the variables. By default they are numbered from 0.
     threshold : float, default=None
-        Share at which a line is drawn; None draws none.
+        Share that is marked by a line. None draws no line.
 
     Attributes
     ----------
     ax_ : Axes
-        Axes that were drawn on.
+        Axes of the plot.
     figure_ : Figure
-        Their figure.
+        Figure that contains the axes.
     order_ : ndarray of shape (n_components,), int
-        Variables from the largest share to the smallest.
+        Variables in descending order of their shares.
     bars_ : BarContainer
-        Shares in that order, in the colours of the types.
+        Bars of the shares in that order, in the colours of the types.
     cumulative_line_ : Line2D
-        Sums of the shares so far. They need not end at 1: variables that a decoder which is not
-        linear uses together explain more, or less, together than each on its own.
+        Cumulative sum of the shares. It need not end at 1: with a nonlinear decoder, variables can
+        explain more or less together than the sum of their shares.
     threshold_line_ : Line2D or None
         Line at the threshold.
     labels_ : list of Text
-        Names under the bars, if these are at most 64.
+        Names below the bars, if there are at most 64 bars.
     legend_ : Legend
-        Types with their numbers of variables.
+        Legend of the types, with their numbers of variables.
 
     See Also
     --------
-    VariableTypesDisplay : The evidence for the types.
+    VariableTypesDisplay : Plot the evidence for the types.
 
     Examples
     --------
@@ -106,30 +106,34 @@ class ScreeDisplay:
         threshold: float | None = None,
         ax: Any = None,
     ) -> Self:
-        """Draw what the variables of a fitted encoder explain.
+        """Plot the shares that the variables of a fitted encoder explain.
 
         Parameters
         ----------
         estimator : VAEEncoder or Pipeline
-            Fitted. Of a search the best estimator is taken.
+            Fitted estimator. Of a search the best estimator is used.
         X : array-like of shape (n_samples, n_features), default=None
-            Data that the types are told from. None takes those of the remover, or without one
-            "active_units" at 0.1 on the variances in `history_`.
+            Data from which the types are determined. None means the types of the remover or,
+            without a remover, those of "active_units" with threshold 0.1 for the variances in
+            `history_`.
         criterion : str, default=None
-            Rule that names the types; None is that of the remover, or "variance" without one.
+            Rule that determines the types. None means the criterion of the remover, or "variance"
+            without a remover.
         threshold : float, default=None
-            None is that of the remover, or that of the criterion without one or for another.
+            Threshold of the rule. None means the threshold of the remover, or the default of the
+            criterion without a remover or for another criterion.
         ax : Axes, default=None
-            Axes to draw on; None makes a new figure.
+            Axes to plot on. None creates a new figure.
 
         Returns
         -------
         display : ScreeDisplay
+            The display with its plot.
 
         Raises
         ------
         ValueError
-            If there is no encoder that knows what its variables explain.
+            If there is no encoder with `explained_variance_ratio_`.
         """
         require_matplotlib(f"{cls.__name__}.from_estimator")
         encoder, remover, *_ = find_encoder(
@@ -154,21 +158,22 @@ class ScreeDisplay:
         return display.plot(ax=ax)
 
     def plot(self, *, ax: Any = None) -> Self:
-        """Draw.
+        """Plot the explained shares.
 
         Parameters
         ----------
         ax : Axes, default=None
-            Axes to draw on; None makes a new figure.
+            Axes to plot on. None creates a new figure.
 
         Returns
         -------
         display : ScreeDisplay
+            The display with its plot.
 
         Raises
         ------
         ValueError
-            If shares, types and names are not as many, or a share is not finite.
+            If shares, types and names differ in length, or a share is not finite.
         """
         share = check_vector(self.explained_variance_ratio, "explained_variance_ratio")
         n = len(share)

@@ -26,23 +26,23 @@ from passive_pruner.regime._criteria import is_kept
 class ThresholdDisplay:
     """Cross-validated score and number of kept variables against the threshold.
 
-    Make it with :meth:`from_estimator` or :meth:`from_cv_results`.
+    Create it with :meth:`from_estimator` or :meth:`from_cv_results`.
 
     Parameters
     ----------
     thresholds : ndarray of shape (n_thresholds,)
-        Thresholds, rising.
+        Thresholds in ascending order.
     mean_score : ndarray of shape (n_thresholds,)
         Mean of the score over folds.
     standard_error : ndarray of shape (n_thresholds,)
         Standard error of that mean.
     n_kept : dict of str to ndarray of shape (n_thresholds,), default=None
-        Number of kept variables of each type at each threshold; None draws none.
+        Number of kept variables of each type at each threshold. None does not plot them.
     n_components : int, default=None
         Number of latent variables.
     best_threshold : float, default=None
-        The one that the search chose, if it chose one. It need not have the highest score of all
-        that are drawn, as a search may choose by another score or by a rule.
+        Threshold that the search selected, if any. It need not have the highest plotted score, as a
+        search may use another score or a rule.
     score_name : str, default="score"
         Name of the score.
 
@@ -51,31 +51,32 @@ class ThresholdDisplay:
     axes_ : ndarray of Axes
         Axes of the score and, if known, of the number of kept variables.
     figure_ : Figure
-        Their figure.
+        Figure that contains the axes.
     scores_ : ErrorbarContainer
-        Scores with one standard error to either side.
+        Scores with error bars of one standard error.
     bars_ : dict of str to BarContainer
-        Numbers of kept variables of each type, stacked.
+        Stacked bars of the numbers of kept variables of each type.
     counts_ : list of Text
-        Their sums, written over the bars.
+        Total numbers of kept variables, above the bars.
     best_lines_ : list of Line2D
-        Dotted lines at the threshold that was chosen.
+        Dotted lines at the selected threshold.
     within_error_ : ndarray of shape (n_thresholds,), bool
-        Which thresholds have a score within one standard error of the highest: the scores do not
-        tell them apart, and the title names them.
+        Mask of the thresholds whose score is within one standard error of the highest. The scores
+        cannot distinguish them; the title lists them.
     fewest_threshold_ : float
-        The largest of those that keep the fewest variables of these, or the largest of these if
-        `n_kept` is None: what :func:`passive_pruner.study.one_standard_error_rule` chooses.
+        Largest of those thresholds within one standard error that keep the fewest variables, or the
+        largest threshold within one standard error if `n_kept` is None.
+        :func:`passive_pruner.study.one_standard_error_rule` selects it.
     fewest_lines_ : list of Line2D
-        Dashed lines at `fewest_threshold_`; none where the standard error is unknown.
+        Dashed lines at `fewest_threshold_`. Empty if the standard error is unknown.
     band_ : Rectangle or None
-        That standard error, shaded; None if it is unknown.
+        Shaded band of that standard error, or None if it is unknown.
 
     Notes
     -----
     The standard error of the mean over k folds is std / sqrt(k - 1) with the population standard
-    deviation that ``cv_results_`` has; that of a single fold is unknown. Folds share training
-    rows, so it is too small rather than too large.
+    deviation in ``cv_results_``. It is unknown for a single fold. Because folds share training
+    rows, it tends to be too small.
 
     Examples
     --------
@@ -117,21 +118,23 @@ class ThresholdDisplay:
 
     @classmethod
     def from_estimator(cls, search: Any, *, metric: str | None = None, ax: Any = None) -> Self:
-        """Draw a fitted search.
+        """Plot the results of a fitted search.
 
         Parameters
         ----------
         search : GridSearchCV or another search with `cv_results_`
-            Fitted, over the threshold of a remover. Of other parameters in its grid the best
-            values are held fixed. Kept variables are counted if it was refitted.
+            Fitted search over the threshold of a remover. Other parameters of its grid are fixed at
+            their best values. Kept variables are counted only if the search was refitted.
         metric : str, default=None
-            Which score of several; None is the one that the search was refitted by.
+            Name of the score if there are several. None means the score that the search was
+            refitted with.
         ax : Axes or array-like of Axes, default=None
-            Axes to draw on; a single one is divided. None makes a new figure.
+            Axes to plot on; a single one is divided. None creates a new figure.
 
         Returns
         -------
         display : ThresholdDisplay
+            The display with its plot.
 
         Raises
         ------
@@ -167,33 +170,34 @@ class ThresholdDisplay:
         score_name: str | None = None,
         ax: Any = None,
     ) -> Self:
-        """Draw the results of a search.
+        """Plot the `cv_results_` of a search.
 
         Parameters
         ----------
         cv_results : dict
             The `cv_results_` of a search over the threshold of a remover.
         remover : PassiveVariableRemover, default=None
-            Fitted: its moments tell how many variables each threshold keeps. None draws the score
-            only.
+            Fitted remover, whose moments determine the number of kept variables for each threshold.
+            None plots the score only.
         best_index : int, default=None
-            Position of the candidate that the search chose. None draws no choice, and holds other
-            parameters at the values of the highest score.
+            Index of the candidate that the search selected. None marks no candidate, and fixes
+            other parameters at the values with the highest score.
         metric : str, default=None
-            Which score of several, "score" for a single one.
+            Name of the score if there are several. None means "score", the name of a single one.
         score_name : str, default=None
-            What the score is called in the picture. None calls it by its `metric`.
+            Name of the score in the plot. None means `metric`.
         ax : Axes or array-like of Axes, default=None
-            Axes to draw on; a single one is divided. None makes a new figure.
+            Axes to plot on; a single one is divided. None creates a new figure.
 
         Returns
         -------
         display : ThresholdDisplay
+            The display with its plot.
 
         Raises
         ------
         ValueError
-            If `cv_results` has no such metric or not one parameter ``threshold``.
+            If `cv_results` lacks the metric or does not have exactly one parameter ``threshold``.
         """
         require_matplotlib(f"{cls.__name__}.from_cv_results")
         metric = metric or "score"
@@ -221,17 +225,18 @@ class ThresholdDisplay:
         ).plot(ax=ax)
 
     def plot(self, *, ax: Any = None) -> Self:
-        """Draw.
+        """Plot scores and numbers of kept variables.
 
         Parameters
         ----------
         ax : Axes or array-like of Axes, default=None
-            Axes to draw on: two, or one without counts. A single one is divided. None makes a new
+            Axes to plot on: two, or one without counts. A single one is divided. None creates a new
             figure.
 
         Returns
         -------
         display : ThresholdDisplay
+            The display with its plot.
         """
         n_panels = 1 if self.n_kept is None else 2
         # Thresholds span orders of magnitude and include 0: evenly spaced, each with its value.

@@ -27,48 +27,48 @@ _STATISTICS = {
 
 
 class TrainingDisplay:
-    """ELBO, KL divergence and latent variables after every epoch of training.
+    """ELBO, KL divergence and statistics of latent variables after every epoch.
 
-    Make it with :meth:`from_estimator`. All numbers are those of `history_`: measured on held-out
-    rows, or without early stopping on training rows.
+    Create it with :meth:`from_estimator`. All values are those of `history_`, measured on held-out
+    rows, or on training rows without early stopping.
 
     Parameters
     ----------
     history : list of dict
         One record per epoch, as the `history_` of :class:`passive_pruner.VAEEncoder`.
     best_epoch : int, default=None
-        "epoch" of the record whose weights are the fitted model. None is the last one.
+        Epoch of the record whose weights are the fitted model. None means the last one.
     names : list of str, default=None
         Names of the variables. By default they are numbered from 0.
 
     Attributes
     ----------
     axes_ : ndarray of shape (4,) of Axes
-        Axes of the ELBO, of the KL divergence, of the number of active variables and of variances;
-        with the same epochs.
+        Axes of the ELBO, of the KL divergence, of the number of active variables and of variances,
+        with a common epoch axis.
     figure_ : Figure
-        Their figure.
+        Figure that contains the axes.
     lines_ : dict of str to Line2D
-        The lines of "elbo", "reconstruction", "kl" and "n_active", and that of "objective" where
-        it is not the negative ELBO. What is minimised, objective and reconstruction, is drawn with
-        the opposite sign: the ELBO is the latter minus the KL divergence.
+        Lines of "elbo", "reconstruction", "kl" and "n_active", and of "objective" if it is not the
+        negative ELBO. Objective and reconstruction, which are minimised, are plotted with the
+        opposite sign, so that the ELBO is the plotted reconstruction minus the KL divergence.
     variable_lines_ : list of Line2D
         One line per variable, in the colour of its type in the fitted model.
     labels_ : list of Annotation
-        Names at the ends of these lines; lines that end together share one.
+        Names at the ends of these lines; lines that end close together share a label.
     best_lines_ : list of Line2D
         Lines at the epoch that is the fitted model.
     legend_ : Legend
-        Types in the fitted model with their numbers of variables.
+        Legend of the types in the fitted model, with their numbers of variables.
 
     Notes
     -----
-    Early stopping compares the objective, with the full weight of the regulariser; under the
-    default objective it is the negative ELBO. It restores the weights of its best epoch: later
-    epochs are not part of the fitted model.
+    Early stopping compares the objective with the full weight of the regulariser, which is the
+    negative ELBO for the default objective. It restores the weights of the best epoch, so later
+    epochs have no influence on the fitted model.
 
-    A variable is active if the variance of its mean is above 0.1, else passive, as `history_`
-    counts "n_active".
+    A variable is active if the variance of its mean is above 0.1, otherwise passive, as for
+    "n_active" of `history_`.
 
     Examples
     --------
@@ -101,25 +101,26 @@ class TrainingDisplay:
     def from_estimator(
         cls, estimator: Any, *, statistic: str = "mean_of_variance", ax: Any = None
     ) -> Self:
-        """Draw the training of a fitted encoder.
+        """Plot the training of a fitted encoder.
 
         Parameters
         ----------
         estimator : VAEEncoder or Pipeline
-            Fitted. Of a search the best estimator is taken.
+            Fitted estimator. Of a search the best estimator is used.
         statistic : {"mean_of_variance", "variance_of_mean"}, default="mean_of_variance"
-            See :meth:`plot`.
+            Statistic of the variables that is shown, see :meth:`plot`.
         ax : Axes or array-like of four Axes, default=None
-            Axes to draw on; a single one is divided. None makes a new figure.
+            Axes to plot on; a single one is divided. None creates a new figure.
 
         Returns
         -------
         display : TrainingDisplay
+            The display with its plot.
 
         Raises
         ------
         ValueError
-            If there is no encoder with a history.
+            If there is no encoder with `history_`.
         """
         require_matplotlib(f"{cls.__name__}.from_estimator")
         encoder = find_encoder(cls.__name__, estimator, needs="history_").encoder
@@ -129,25 +130,26 @@ class TrainingDisplay:
         return display.plot(statistic=statistic, ax=ax)
 
     def plot(self, *, statistic: str = "mean_of_variance", ax: Any = None) -> Self:
-        """Draw.
+        """Plot the history of training.
 
         Parameters
         ----------
         statistic : {"mean_of_variance", "variance_of_mean"}, default="mean_of_variance"
-            What is shown of every variable: the mean of its posterior variance, which goes to 0
-            for active and to 1 for passive variables, or the variance of its mean, which goes the
-            other way.
+            Statistic that is shown of every variable: the mean of its posterior variance, which
+            tends to 0 for active and to 1 for passive variables, or the variance of its mean, which
+            tends to 1 and 0.
         ax : Axes or array-like of four Axes, default=None
-            Axes to draw on; a single one is divided. None makes a new figure.
+            Axes to plot on; a single one is divided. None creates a new figure.
 
         Returns
         -------
         display : TrainingDisplay
+            The display with its plot.
 
         Raises
         ------
         ValueError
-            If `statistic` is unknown, or `best_epoch` is none of the epochs.
+            If `statistic` is unknown, or `best_epoch` is not one of the epochs.
         """
         if not isinstance(statistic, str) or statistic not in _STATISTICS:
             raise ValueError(f"statistic must be one of {list(_STATISTICS)}, got {statistic!r}.")

@@ -34,52 +34,52 @@ _MAX_SHOWN = 40
 
 
 class TraversalDisplay:
-    """Decoded rows while one latent variable at a time runs through the range of its prior.
+    """Decoded rows when one latent variable at a time varies over the range of its prior.
 
-    Make it with :meth:`from_estimator`. A variable that the decoder ignores changes nothing: its
-    images are all the same, its profiles flat. That a variable is passive says that its codes
-    carry nothing of the data; the decoder has mostly learned to ignore it, but not entirely.
+    Create it with :meth:`from_estimator`. A variable that the decoder ignores has no effect: all
+    its images are the same, and its profiles are flat. The posterior of a passive variable carries
+    no information about the data; the decoder usually has learned to ignore it, but not entirely.
 
     Parameters
     ----------
     values : ndarray of shape (n_steps,)
         Values that each variable takes, in standard deviations of its prior.
     decoded : ndarray of shape (n_components, n_steps, n_features)
-        What the codes decode to.
+        Decoded rows.
     types : array-like of shape (n_components,), str
         "active", "mixed" or "passive" for every variable.
     names : list of str, default=None
         Names of the variables. By default they are numbered from 0.
     image_shape : tuple of int, default=None
-        (height, width) or (height, width, channels) of an image; None draws profiles.
+        (height, width) or (height, width, channels) of an image. None plots profiles.
     feature_names : list of str, default=None
         Names of the features of a profile.
     value_range : tuple of float, default=None
-        Values of an image that are drawn as black and white. None is the range of `decoded`.
+        Values of an image that are shown as black and white. None means the range of `decoded`.
 
     Attributes
     ----------
     ax_ : Axes
-        Axes that were drawn on.
+        Axes of the plot.
     figure_ : Figure
-        Their figure.
+        Figure that contains the axes.
     image_ : AxesImage or None
         All images, one row per variable.
     lines_ : list of LineCollection
-        One dash per value and feature for every variable, in the order of `order_`; empty for
+        One dash per value and feature for every variable, in the order of `order_`. Empty for
         images.
     order_ : ndarray of shape (n_shown,), int
-        Number of the variable in every row, from the top: active, mixed, passive, and of each
-        type those that change most. The first 40 are shown.
+        Numbers of the variables in the rows from top to bottom: active, mixed, passive, and within
+        each type in descending order of their effect. The first 40 are shown.
     effects_ : ndarray of shape (n_components,)
-        Root mean square over features of the range of the decoded values, in the units of the
-        encoder's data; written at the right in the order of `order_`.
+        Effect of every variable: root mean square over features of the range of the decoded values,
+        in the units of the data of the encoder. It is shown at the right, in the order of `order_`.
     legend_ : Legend
-        Types with their numbers of variables.
+        Legend of the types, with their numbers of variables.
 
     See Also
     --------
-    ReconstructionDisplay : What all variables together keep of the data.
+    ReconstructionDisplay : Plot reconstructions from all variables together.
 
     Examples
     --------
@@ -127,32 +127,35 @@ class TraversalDisplay:
         feature_names: Sequence[str] | None = None,
         ax: Any = None,
     ) -> Self:
-        """Decode traversals of a fitted encoder and draw them.
+        """Decode and plot traversals of a fitted encoder.
 
         Parameters
         ----------
         estimator : encoder or Pipeline
-            Fitted, with `inverse_transform`. Of a search the best estimator is taken.
+            Fitted estimator with `inverse_transform`. Of a search the best estimator is used.
         X : array-like of shape (n_samples, n_features)
-            Data as the estimator takes it; tells the types, by the rule of the remover, and the
-            values that are drawn as black and white.
+            Data in the format of the estimator. It determines the types, by the rule of the
+            remover, and the values that are shown as black and white.
         row : int, default=None
-            Row of `X` whose code the other variables keep. None keeps them at 0, the prior mean.
+            Row of `X` whose code gives the values of the other variables. None sets them to 0, the
+            prior mean.
         n_steps : int, default=7
-            Number of values.
+            Number of values of each variable.
         max_value : float, default=2.0
-            The values run from minus this to this.
+            The values range from ``-max_value`` to ``max_value``, in standard deviations of the
+            prior.
         image_shape : tuple of int, default=None
-            Shape of one image. None is the shape of the images that the encoder was fitted on,
-            or profiles for a table.
+            Shape of one image. None means the shape of the images that the encoder was fitted on;
+            for a table it plots profiles.
         feature_names : list of str, default=None
-            None takes the names of the columns of `X`.
+            Names of the features. None means the column names of `X`.
         ax : Axes, default=None
-            Axes to draw on; None makes a new figure.
+            Axes to plot on. None creates a new figure.
 
         Returns
         -------
         display : TraversalDisplay
+            The display with its plot.
 
         Raises
         ------
@@ -183,16 +186,17 @@ class TraversalDisplay:
         ).plot(ax=ax)
 
     def plot(self, *, ax: Any = None) -> Self:
-        """Draw.
+        """Plot the traversals.
 
         Parameters
         ----------
         ax : Axes, default=None
-            Axes to draw on; None makes a new figure.
+            Axes to plot on. None creates a new figure.
 
         Returns
         -------
         display : TraversalDisplay
+            The display with its plot.
         """
         n, n_steps, _ = self.decoded.shape
         types = check_types(self.types, n)

@@ -27,9 +27,9 @@ _MAX_NAMES, _MAX_WIDTH = 64, 16.0
 
 
 class VariableTypesDisplay:
-    """Types of the latent variables with the evidence for them.
+    """Types of the latent variables, with the evidence for them.
 
-    Make it with :meth:`from_estimator` or :meth:`from_moments`.
+    Create it with :meth:`from_estimator` or :meth:`from_moments`.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ class VariableTypesDisplay:
     types : array-like of shape (n_components,), str
         "active", "mixed", "passive", "negligible" or "undecided" for every variable.
     criterion : str
-        Rule that the types come from, a name in :data:`passive_pruner.regime.CRITERIA`.
+        Rule that determined the types, a name in :data:`passive_pruner.regime.CRITERIA`.
     threshold : float
         Its threshold.
     names : list of str, default=None
@@ -47,36 +47,36 @@ class VariableTypesDisplay:
     Attributes
     ----------
     ax_ : Axes
-        Axes that were drawn on.
+        Axes of the plot.
     figure_ : Figure
-        Their figure.
+        Figure that contains the axes.
     points_ : dict of str to PathCollection
         Points of each type; only for ``kind="scatter"``.
     labels_ : list of Text
-        Names beside the points, where points of one type that lie close together share a label,
-        such as "3-5, 8" or "12 passive"; or under the bars, if these are at most 64.
+        Names beside the points, or below the bars if there are at most 64. Points of one type that
+        are close together share a label, such as "3-5, 8" or "12 passive".
     regions_ : dict of str to Rectangle
-        Shaded region of each type; empty where the criterion does not read what is shown.
+        Shaded region of each type. Empty if the criterion does not use the shown statistics.
     bars_ : BarContainer
-        Bars, from the least collapsed variable; only for ``kind="bar"``.
+        Bars, starting with the least collapsed variable; only for ``kind="bar"``.
     threshold_line_ : Line2D or None
-        Line at the threshold, if it alone decides and is one of the statistic that is shown; only
-        for ``kind="bar"``.
+        Line at the threshold, if the shown statistic alone determines the types; only for
+        ``kind="bar"``.
     legend_ : Legend
-        Types with their numbers of variables.
+        Legend of the types, with their numbers of variables.
 
     See Also
     --------
-    passive_pruner.regime.report : The same numbers as a table.
+    passive_pruner.regime.report : Return the same statistics as a table.
 
     Notes
     -----
     Regions follow the rule [1]_ on the posterior variance s2: passive where Var(s2) < t and
     abs(E[s2] - 1) <= t, active where Var(s2) < t and E[s2] <= t, mixed elsewhere. Under
-    "active_units" they are E[s2] >= 1 - t and the rest, which is Var(mu) <= t at a stationary
-    point of the objective: a point whose colour differs from its region has not converged.
-    Under other criteria there are none. Bars of E[s2] have the regions of "variance" too, where
-    mixed is what lies between them, and every bar with Var(s2) >= t.
+    "active_units" the region of passive variables is E[s2] >= 1 - t, which is equivalent to Var(mu)
+    <= t at a stationary point of the objective: a variable whose colour differs from its region has
+    not converged. Other criteria have no regions. Bars of E[s2] also show the regions of
+    "variance"; bars that end between them, and all bars with Var(s2) >= t, are mixed.
 
     References
     ----------
@@ -122,26 +122,27 @@ class VariableTypesDisplay:
         kind: Literal["scatter", "bar"] = "scatter",
         ax: Any = None,
     ) -> Self:
-        """Name the types of the variables and draw them.
+        """Determine and plot the types of the variables.
 
         Parameters
         ----------
         moments : LatentMoments
             Moments of the posterior.
         criterion : str, default="variance"
-            Rule that names the types.
+            Rule that determines the types.
         threshold : float, default=None
-            Its threshold; None is 0.01 under "explained_variance" and 0.1 under others.
+            Threshold of the rule. None means 0.01 under "explained_variance" and 0.1 under others.
         names : list of str, default=None
             Names of the variables. By default they are numbered from 0.
         kind : {"scatter", "bar"}, default="scatter"
             See :meth:`plot`.
         ax : Axes, default=None
-            Axes to draw on; None makes a new figure.
+            Axes to plot on. None creates a new figure.
 
         Returns
         -------
         display : VariableTypesDisplay
+            The display with its plot.
         """
         require_matplotlib(f"{cls.__name__}.from_moments")
         criterion, threshold = rule_of(None, criterion, threshold)
@@ -160,31 +161,35 @@ class VariableTypesDisplay:
         kind: Literal["scatter", "bar"] = "scatter",
         ax: Any = None,
     ) -> Self:
-        """Draw the types of the variables of a fitted encoder.
+        """Plot the types of the variables of a fitted encoder.
 
         Parameters
         ----------
         estimator : encoder, Pipeline, or PassiveVariableRemover
-            Fitted. Of a search the best estimator is taken.
+            Fitted estimator. Of a search the best estimator is used.
         X : array-like of shape (n_samples, n_features), default=None
-            Data as the estimator takes it. None shows the moments that the remover was fitted on.
+            Data in the format of the estimator. None plots the moments that the remover was fitted
+            on.
         criterion : str, default=None
-            None is that of the remover, or "variance" without one.
+            Rule that determines the types. None means the criterion of the remover, or "variance"
+            without a remover.
         threshold : float, default=None
-            None is that of the remover, or that of the criterion without one or for another.
+            Threshold of the rule. None means the threshold of the remover, or the default of the
+            criterion without a remover or for another criterion.
         kind : {"scatter", "bar"}, default="scatter"
             See :meth:`plot`.
         ax : Axes, default=None
-            Axes to draw on; None makes a new figure.
+            Axes to plot on. None creates a new figure.
 
         Returns
         -------
         display : VariableTypesDisplay
+            The display with its plot.
 
         Raises
         ------
         ValueError
-            If there is no encoder for `X`, or no remover without `X`.
+            If `X` is given and there is no encoder, or if `X` is None and there is no remover.
         """
         require_matplotlib(f"{cls.__name__}.from_estimator")
         moments, types, criterion, threshold, names, _ = find_evidence(
@@ -200,27 +205,29 @@ class VariableTypesDisplay:
         statistic: str | None = None,
         ax: Any = None,
     ) -> Self:
-        """Draw.
+        """Plot the types and the evidence for them.
 
         Parameters
         ----------
         kind : {"scatter", "bar"}, default="scatter"
-            "scatter" shows the mean of the posterior variance s2 against its variance, one point
-            per variable; "bar" one statistic, sorted.
+            "scatter" plots the mean of the posterior variance s2 against its variance, with one
+            point per variable. "bar" plots one statistic in sorted order.
         statistic : str, default=None
-            What the bars show: "variance_of_mean", "mean_of_variance", "kl", "entropy_power" or
-            "explained_variance_ratio". None is what the criterion compares with its threshold.
+            Statistic of the bars: "variance_of_mean", "mean_of_variance", "kl", "entropy_power" or
+            "explained_variance_ratio". None means the statistic that the criterion compares with
+            its threshold.
         ax : Axes, default=None
-            Axes to draw on; None makes a new figure.
+            Axes to plot on. None creates a new figure.
 
         Returns
         -------
         display : VariableTypesDisplay
+            The display with its plot.
 
         Raises
         ------
         ValueError
-            If `kind` or `statistic` is unknown, or the moments do not have what is to be drawn.
+            If `kind` or `statistic` is unknown, or the moments lack the statistic.
         """
         statistic = statistic or CRITERIA[self.criterion].statistic
         known = {criterion.statistic: criterion for criterion in CRITERIA.values()}

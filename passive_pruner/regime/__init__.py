@@ -1,4 +1,4 @@
-"""What active, mixed and passive mean: moments of a posterior, rules that read them, tables."""
+"""Moments of a posterior, the criteria for active, mixed and passive variables, and reports."""
 
 from passive_pruner.regime._ablation import ablate
 from passive_pruner.regime._compare import compare

@@ -14,21 +14,21 @@ LEVEL = 0.05
 
 
 def ablate(encoder: Any, X: Any) -> pd.DataFrame:
-    """Replace one latent variable at a time by its prior, and see what the model loses.
+    """Measure the loss of the model when one latent variable at a time is replaced by its prior.
 
-    Criteria look at what the encoder writes into a variable. Here it is looked at from the other
-    end: how much worse are the rows explained if the posterior of the variable is replaced by its
-    prior? The answer is in nats per row, the reconstruction that the variable gains minus the
-    divergence that it costs.
+    Criteria judge a variable by the output of the encoder. This function judges it by the decoder:
+    it measures how much the evidence lower bound (ELBO) falls, in nats per row, if the posterior of
+    the variable is replaced by its prior. This gain is the improvement in log-likelihood due to the
+    variable minus its KL divergence.
 
     Parameters
     ----------
     encoder : object with a method ``gain_samples``
         Fitted encoder that has a decoder and a likelihood: a :class:`passive_pruner.VAEEncoder`.
-        A :class:`passive_pruner.PretrainedEncoder` knows posteriors only.
+        A :class:`passive_pruner.PretrainedEncoder` has neither.
     X : array-like, dask array or dask DataFrame of shape (n_samples, n_features)
-        Rows as the encoder takes them, at least two. Rows that it was not trained on give an
-        honest answer.
+        Data, as passed to the encoder; at least two rows. Use held-out rows, because gains on
+        training rows include what the model has memorised.
 
     Returns
     -------
@@ -36,49 +36,50 @@ def ablate(encoder: Any, X: Any) -> pd.DataFrame:
         ``gain``
             Mean over rows of the ELBO minus the ELBO with the variable at its prior, in nats.
         ``standard_error``
-            Of `gain`, over rows, which have to be independent.
+            Standard error of `gain` over rows, which are assumed to be independent.
         ``q_value``
-            Smallest level of the false discovery rate at which the gain is shown to be above 0,
-            from 0 to 1; see Notes.
+            Smallest false discovery rate at which the gain is significantly above 0, from 0 to 1;
+            see Notes.
         ``explained_variance_ratio``
-            The attribute of the encoder: share of the variance of decoded training rows. NaN if the
-            encoder does not know it.
+            Attribute of the encoder: share of the variance of decoded training rows. NaN if the
+            encoder does not have it.
 
     Raises
     ------
     TypeError
-        If the encoder has no ``gain_samples``, so that no likelihood is known.
+        If the encoder has no method ``gain_samples``.
     ValueError
         If `X` has fewer than two rows, or rows that the encoder cannot score.
 
     See Also
     --------
-    passive_pruner.VAEEncoder.gain_samples : The gains of single rows.
-    passive_pruner.VAEEncoder.pruned : Cuts variables out of the network, and takes this table.
+    passive_pruner.VAEEncoder.gain_samples : Compute the gains of single rows.
+    passive_pruner.VAEEncoder.pruned : Cut variables out of the network, given this table.
 
     Notes
     -----
-    A variable whose posterior is the prior in all rows gains exactly 0. One that the decoder does
-    not read gains minus its divergence, so never more than 0, whatever the encoder writes into its
-    mean. For a linear decoder :doc:`/theory` derives closed forms: with loadings w, noise Psi and
-    g = w' Psi^-1 w, factor analysis gains ``g - ln(1 + g) / 2`` nats per row.
+    The gain of a variable whose posterior is the prior in all rows is exactly 0. The gain of a
+    variable that the decoder ignores is minus its divergence, hence never above 0, whatever the
+    encoder writes into its mean. For a linear decoder :doc:`/theory` derives closed forms: with
+    loadings w, noise Psi and g = w' Psi^-1 w, the gain in factor analysis is ``g - ln(1 + g) / 2``
+    nats per row.
 
-    The decoder takes draws from the prior for signal. A network from which the variable is cut,
-    so that it stays at 0, loses less: ``(g - ln(1 + g)) / 2`` in the linear case. Gains of several
-    variables do not add up.
+    The decoder cannot distinguish draws from the prior from signal. Cutting the variable out of the
+    network, which fixes it at 0, loses less: ``(g - ln(1 + g)) / 2`` in the linear case. Gains of
+    several variables are not additive.
 
     The p-value of a variable is that of the one-sided t-test of the hypothesis that its expected
-    gain is at most 0; q-values are those of Benjamini and Hochberg [1]_. The test takes rows for
-    independent and means of gains for nearly normal, which some hundred rows justify unless few
-    rows carry the whole gain. The procedure controls the rate where the tests are independent or
-    positively dependent [2]_, which tests on the same rows need not be; under any dependence the
-    rate is at most the level times ``1 + 1/2 + ... + 1/n_components``.
+    gain is at most 0; q-values are those of Benjamini and Hochberg [1]_. The test assumes
+    independent rows and nearly normal means of gains. A few hundred rows justify the latter, unless
+    the gain comes from a few rows only. The procedure controls the rate if the tests are
+    independent or positively dependent [2]_, which tests on the same rows need not be; under any
+    dependence the rate is at most the level times ``1 + 1/2 + ... + 1/n_components``.
 
-    Other work asks similar questions of means alone or of decoded rows alone. DRVI calls a
-    dimension vanished if no cell has a mean beyond a threshold, and orders the others by their
-    effect on the reconstruction [3]_. Leeb et al. intervene on latent variables and look at the
-    response after decoding and encoding again [4]_. Hirn shows that a variable of a beta-VAE
-    collapses where its contribution to reconstruction is below a cutoff that beta sets [5]_.
+    Related methods use means only or decoded rows only. DRVI calls a dimension vanished if no cell
+    has a mean beyond a threshold, and orders the others by their effect on the reconstruction [3]_.
+    Leeb et al. intervene on latent variables and look at the response after decoding and encoding
+    again [4]_. Hirn shows that a variable of a beta-VAE collapses where its contribution to
+    reconstruction is below a cutoff that beta sets [5]_.
 
     References
     ----------

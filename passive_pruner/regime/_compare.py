@@ -22,18 +22,18 @@ def compare(
     criterion: str = "active_units",
     names: Sequence[str] | None = None,
 ) -> pd.DataFrame:
-    """Types and drift of every latent variable between two data sets.
+    """Compare the types and the distribution of every latent variable between two data sets.
 
-    A passive variable that becomes active, or drift of many standard errors, is a sign of data
-    that the encoder was not trained on.
+    A passive variable that becomes active, or a drift of many standard errors, indicates data that
+    the encoder was not trained on.
 
     Parameters
     ----------
     then : LatentMoments
-        Moments of the data to compare with, for example ``moments_`` of a fitted
+        Moments of the reference data, for example ``moments_`` of a fitted
         :class:`~passive_pruner.PassiveVariableRemover`.
     now : LatentMoments
-        Moments of the codes that the same encoder gives to other data.
+        Moments of the codes of other data by the same encoder.
     threshold : float, default=0.1
         As in :class:`~passive_pruner.PassiveVariableRemover`.
     criterion : str, default="active_units"
@@ -47,16 +47,16 @@ def compare(
         ``type_then``, ``type_now``
             Types by the criterion.
         ``changed``
-            Whether they differ.
+            Whether the types differ.
         ``drift``
             Symmetric Kullback-Leibler divergence between the normal distributions that have the
-            mean and the variance of the codes, in nats; see Notes. Near 0, an unbiased estimate
-            can be negative.
+            mean and the variance of the codes, in nats; see Notes. The estimate is unbiased, so it
+            can be negative near 0.
         ``standard_error``
-            Of `drift`, in nats, for independent rows.
+            Standard error of `drift`, in nats, for independent rows.
         ``<statistic>_then``, ``<statistic>_now``
-            What the threshold is compared with: "variance_of_mean", "entropy_power", "kl",
-            "mean_of_variance" or "explained_variance_ratio", by the criterion.
+            Statistic that is compared with the threshold: "variance_of_mean", "entropy_power",
+            "kl", "mean_of_variance" or "explained_variance_ratio", depending on the criterion.
 
     Raises
     ------
@@ -72,25 +72,24 @@ def compare(
 
         J = (v0 / v1 + v1 / v0 - 2 + (m1 - m0)^2 (1 / v0 + 1 / v1)) / 2
 
-    The codes are those that were given: means, or draws if the moments are sampled. `drift` is an
-    unbiased estimate for independent normal codes: without the correction, equal distributions
-    would show a drift of 2 (1 / n_then + 1 / n_now) on average. For others it is corrected by the
-    delta method.
+    It refers to the given codes: means, or draws if the moments are those of sampled codes. `drift`
+    is an unbiased estimate for independent normal codes: without the correction, equal
+    distributions would show a drift of 2 (1 / n_then + 1 / n_now) on average. For other
+    distributions the bias is corrected by the delta method.
 
-    The standard error comes from the delta method at second order [2]_; the first order alone
-    vanishes where there is no drift. Skewness and kurtosis of the codes take the place of those
-    of a normal distribution; the data set in which a variable varies less, which need not show
-    its tails, is given the average of both. Of equal distributions with 2000
-    and 300 rows, or 1000 and 200, none of 1200 rare variables showed a drift of more than three
-    standard errors.
+    The standard error comes from the delta method at second order [2]_; the first-order term
+    vanishes without drift. It uses the skewness and kurtosis of the codes instead of those of a
+    normal distribution. For the data set in which a variable varies less, and which may not show
+    its tails, it uses the average of both data sets. Of equal distributions with 2000 and 300 rows,
+    or 1000 and 200, none of 1200 rare variables showed a drift of more than three standard errors.
 
-    Rows have to be independent. In a series whose rows resemble those before, there are fewer of
-    them in effect: with an autocorrelation of 0.9 from row to row a quarter of the variables that
-    do not drift are above three standard errors and 2 % above five, with 0.5 next to none. Thin
-    such data out, or compare with the drift between two earlier periods.
+    Rows are assumed to be independent. The effective number of rows of an autocorrelated series is
+    smaller: with an autocorrelation of 0.9 between successive rows, a quarter of the variables
+    without drift exceed three standard errors and 2 % exceed five; with 0.5 hardly any do.
+    Subsample such data, or compare with the drift between two earlier periods.
 
-    `changed` has no error margin: a variable whose statistic is at the threshold can change by
-    chance.
+    `changed` does not account for sampling error: the type of a variable whose statistic is near
+    the threshold can change by chance.
 
     References
     ----------

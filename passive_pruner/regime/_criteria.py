@@ -18,10 +18,10 @@ from passive_pruner.regime._moments import LatentMoments
 
 
 def active_units(moments: LatentMoments, threshold: float) -> np.ndarray:
-    """Types from the variance of the posterior means.
+    """Determine types from the variance of the posterior means.
 
-    A variable is passive if Var(mu) <= `threshold`, else active: the statistic of active units
-    [1]_. It cannot tell mixed variables from active ones.
+    A variable is passive if Var(mu) <= `threshold`, else active. This is the statistic of active
+    units [1]_; it cannot distinguish mixed from active variables.
 
     Parameters
     ----------
@@ -57,15 +57,16 @@ def active_units(moments: LatentMoments, threshold: float) -> np.ndarray:
 
 
 def variance(moments: LatentMoments, threshold: float) -> np.ndarray:
-    """Types from the mean and the variance of the posterior variances s2.
+    """Determine types from the mean and the variance of the posterior variances s2.
 
-    The rule released with [1]_::
+    This is the rule released with [1]_::
 
         passive   Var(s2) < threshold  and  |E[s2] - 1| <= threshold
         active    Var(s2) < threshold  and   E[s2]      <= threshold
         mixed     everything else
 
-    with passive tested first. A variable that is active in few rows only is called passive.
+    where passive is tested first. A variable that is active in a few rows only is classified as
+    passive.
 
     Parameters
     ----------
@@ -101,10 +102,10 @@ def variance(moments: LatentMoments, threshold: float) -> np.ndarray:
 
 
 def kl(moments: LatentMoments, threshold: float) -> np.ndarray:
-    """Types from the mean divergence of the posterior from the prior.
+    """Determine types from the mean KL divergence of the posterior from the prior.
 
     A variable is passive if the mean of KL(N(mu, s2) || N(0, 1)) = (mu^2 + s2 - 1 - ln s2) / 2
-    is <= `threshold`, else active: `threshold` is the information, in nats per row, that may be
+    is <= `threshold`, else active: `threshold` limits the information, in nats per row, that is
     lost with a variable.
 
     Parameters
@@ -136,17 +137,18 @@ def kl(moments: LatentMoments, threshold: float) -> np.ndarray:
 
 
 def entropy(moments: LatentMoments, threshold: float) -> np.ndarray:
-    """Types from the entropy of the mean representation.
+    """Determine types from the entropy of the mean representation.
 
     A variable is passive if the entropy power of its means is <= `threshold`, else active. The
-    entropy tells passive from active variables without reference to a Gaussian [1]_; as entropy
-    power, exp(2 h) / (2 pi e), it has the units of a variance and equals that of normal means.
-    Means that take few values have little entropy however far apart these are: where
-    :func:`active_units` and this criterion disagree, look at the distribution.
+    entropy distinguishes passive from active variables without assuming a Gaussian [1]_. The
+    entropy power exp(2 h) / (2 pi e) has the units of a variance, and equals the variance for
+    normal means. Means that take few values have a low entropy, however far apart the values are:
+    if :func:`active_units` and this criterion disagree, inspect the distribution.
 
     The estimate is too small for few rows: for normal means the entropy power is 0.63 of the
     variance at 11 rows, 0.76 at 20 and 0.88 at 50, and it rises by 4 % between 1000 and 1001 rows,
-    where SciPy changes its estimator. The same threshold drops more of a small table.
+    where SciPy changes its estimator. The same threshold therefore drops more variables of a small
+    table.
 
     Parameters
     ----------
@@ -163,7 +165,7 @@ def entropy(moments: LatentMoments, threshold: float) -> np.ndarray:
     Raises
     ------
     ValueError
-        If the entropy is not known, or is that of sampled codes.
+        If the moments have no entropy, or are those of sampled codes.
 
     References
     ----------
@@ -182,19 +184,20 @@ def entropy(moments: LatentMoments, threshold: float) -> np.ndarray:
 
 
 def explained_variance(moments: LatentMoments, threshold: float) -> np.ndarray:
-    """Types from what the variables explain of the decoded data.
+    """Determine types from the variance of the decoded data that the variables explain.
 
     A variable is negligible if its share of the variance that all variables explain is <=
-    `threshold`, else active. That is another question than the one of the other criteria: a
-    posterior may be far from the prior and say precisely what hardly moves the decoded data.
+    `threshold`, else active. Other criteria measure the distance from the prior instead: a
+    posterior can be far from the prior and yet encode information that hardly changes the decoded
+    data.
 
     Parameters
     ----------
     moments : LatentMoments
-        Moments of codes in the units of what they explain, as ``VAEEncoder(whiten=False)`` writes
-        them, or with `code_scale`, as ``VAEEncoder.moments`` gives them.
+        Moments of codes of ``VAEEncoder(whiten=False)``, whose variance is the variance that they
+        explain, or moments with `code_scale`, as returned by ``VAEEncoder.moments``.
     threshold : float
-        Largest share of a negligible variable.
+        Largest share of the explained variance of a negligible variable.
 
     Returns
     -------
@@ -204,14 +207,13 @@ def explained_variance(moments: LatentMoments, threshold: float) -> np.ndarray:
     Raises
     ------
     ValueError
-        If the codes look as if the prior had scaled them, or are sampled and variances are not
-        known.
+        If the codes appear to have the scale of the prior, or are sampled and have no variances.
 
     Notes
     -----
-    Codes look so if E[mu^2] + E[s2] is between 0.5 and 3 for all variables; without variances, if
-    the largest Var(mu) is between 0.5 and 1.2, to two standard errors, and the second largest at
-    least half of it.
+    Codes are considered to have the scale of the prior if E[mu^2] + E[s2] is between 0.5 and 3 for
+    all variables or, without variances, if the largest Var(mu) is between 0.5 and 1.2, up to two
+    standard errors, and the second largest is at least half of it.
 
     Examples
     --------

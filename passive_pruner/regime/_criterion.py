@@ -21,19 +21,19 @@ UNDECIDED = "undecided"
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Criterion:
-    """A rule that names the type of every latent variable, and all that is said about it.
+    """Rule that determines the type of every latent variable, with its description.
 
-    The remover, the report, the plots and the explorer read what is here; an entry of
-    :data:`CRITERIA` is all that a new criterion needs.
+    The remover, the report, the plots and the explorer use this object; to add a criterion, add an
+    entry to :data:`CRITERIA`.
 
     Parameters
     ----------
     name : str
-        Value of ``criterion=``.
+        Name of the criterion, the value of ``criterion=``.
     title : str
-        What the rule looks at, in words, for axes and headings.
+        Description of the statistic, for axes and headings.
     statistics : mapping of str to str
-        Properties of :class:`LatentMoments` that the rule reads, with their symbols. The first one
+        Properties of :class:`LatentMoments` that the rule uses, with their symbols. The first one
         is compared with the threshold.
     rule : callable
         ``rule(*statistics, threshold)``, with an array of shape (n_components,) for every
@@ -46,22 +46,22 @@ class Criterion:
     unit : str, default=""
         Unit of the first statistic.
     reads_codes : bool, default=True
-        Whether the rule needs codes, so that the types of draws depend on knowing them for draws.
+        Whether the rule uses codes, so that it must know whether these are means or draws.
     reads_variances : bool, default=False
         Whether the rule needs posterior variances.
     adds_up : bool, default=True
-        Whether the statistics of all rows follow from those of batches.
+        Whether the statistics of all rows can be computed from those of batches.
     types : tuple of str, default=("active", "passive")
-        Types that the rule gives.
+        Types that the rule returns.
     threshold : float, default=0.1
-        Threshold where none is given.
+        Default threshold of the criterion.
     compares_with_prior : bool, default=True
-        Whether the statistics are those of codes in the units of the prior, instead of the units
-        of what they explain.
+        Whether the statistics are those of codes on the scale of the prior, instead of codes whose
+        variance is the variance that they explain.
     p_values : callable, default=None
-        ``p_values(moments, threshold, drop)``, with the moments in the units of the rule, tests
-        for every variable the hypothesis that it is of none of the types in `drop`, and returns
-        an array of shape (n_components,). None where there is no such test.
+        ``p_values(moments, threshold, drop)``, with the moments in the units of the rule, tests for
+        every variable the null hypothesis that it has none of the types in `drop`, and returns an
+        array of shape (n_components,). None if there is no such test.
 
     Examples
     --------
@@ -92,12 +92,12 @@ class Criterion:
 
     @property
     def knows_mixed(self) -> bool:
-        """Whether some variables are called mixed."""
+        """Whether the rule can return the type "mixed"."""
         return MIXED in self.types
 
     @property
     def statistic(self) -> str:
-        """The property of the moments that is compared with the threshold."""
+        """Name of the property of the moments that is compared with the threshold."""
         return next(iter(self.statistics))
 
     @property
@@ -107,16 +107,44 @@ class Criterion:
         return f"|{symbol} - {self.collapsed:g}|" if self.collapsed else symbol
 
     def distance(self, moments: LatentMoments) -> np.ndarray:
-        """How far every variable is from collapse, shape (n_components,)."""
+        """Compute the distance of every variable from collapse.
+
+        Parameters
+        ----------
+        moments : LatentMoments
+            Moments of the posterior.
+
+        Returns
+        -------
+        distance : ndarray of shape (n_components,)
+            Distance of the statistic from `collapsed`, in `unit`.
+        """
         return np.abs(getattr(self.read(moments), self.statistic) - self.collapsed)
 
     def read(self, moments: LatentMoments) -> LatentMoments:
-        """Moments in the units in which the rule reads them, as far as these are known."""
+        """Convert moments to the units of the rule, as far as these are known.
+
+        Parameters
+        ----------
+        moments : LatentMoments
+            Moments of the posterior.
+
+        Returns
+        -------
+        moments : LatentMoments
+            Moments in the units of the rule.
+        """
         check_moments(moments)
         return in_prior_units(moments) if self.compares_with_prior else moments
 
     def check_units(self, moments: LatentMoments) -> None:
-        """Raise a ValueError if codes show that they are in units that this rule does not read."""
+        """Raise a ValueError if the codes are in units that this rule does not support.
+
+        Parameters
+        ----------
+        moments : LatentMoments
+            Moments of the posterior.
+        """
         check_moments(moments)
         if not self.compares_with_prior:
             if looks_whitened(moments):
@@ -187,32 +215,32 @@ class Criterion:
     def q_values(
         self, moments: LatentMoments, threshold: float, *, drop: Iterable[str] = (PASSIVE,)
     ) -> np.ndarray:
-        """Smallest false discovery rate at which each variable is shown to be of a dropped type.
+        """Compute the smallest false discovery rate at which each variable would be dropped.
 
-        The hypothesis that a variable is of another type is tested for every variable, and the
-        p-values are adjusted by the procedure of Benjamini and Hochberg [1]_. What is assumed is
-        stated at :class:`passive_pruner.PassiveVariableRemover`.
+        For every variable the null hypothesis that it does not have a dropped type is tested, and
+        the p-values are adjusted by the procedure of Benjamini and Hochberg [1]_. See
+        :class:`passive_pruner.PassiveVariableRemover` for the assumptions.
 
         Parameters
         ----------
         moments : LatentMoments
             Moments of the posterior.
         threshold : float
-            At least 0, and finite. At 0 nothing is shown.
+            Threshold of the rule, finite and at least 0. At 0 no test is significant.
         drop : iterable of str, default=("passive",)
-            Types that are dropped. With ("passive", "mixed") it is tested whether a variable is
-            active.
+            Types that are dropped. With ("passive", "mixed") the null hypothesis is that a variable
+            is active.
 
         Returns
         -------
         q_values : ndarray of shape (n_components,)
-            1 for all variables below 8 rows, in which nothing can be shown.
+            Adjusted p-values, from 0 to 1. They are 1 for fewer than 8 rows.
 
         Raises
         ------
         ValueError
-            If the rule has no test, the moments do not tell the standard errors that it needs, or
-            for the reasons of a call.
+            If the rule has no test, if the moments do not allow the standard errors that it needs,
+            or for the same reasons as calling the rule.
 
         References
         ----------

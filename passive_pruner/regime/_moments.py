@@ -28,22 +28,22 @@ _MEANS = ("code_offset", "mean_of_variance", "mean_of_log_variance", "active_sha
 class LatentMoments:
     """Moments of a diagonal Gaussian posterior over the rows of a data set.
 
-    Made by :meth:`from_batch` and added up by :meth:`merge`, so that batches of any size give
+    Create them with :meth:`from_batch` and add them up with :meth:`merge`: batches of any size give
     the same moments as the whole data set at once. All arrays are float64 and read-only, all
-    variances and covariances are those of the population (divided by the number of rows,
-    ddof=0), all divergences are in nats. What needs posterior variances is NaN without them.
+    variances and covariances are population values (divided by the number of rows, ddof=0), and all
+    divergences are in nats. Statistics that need posterior variances are NaN without them.
 
     Parameters
     ----------
     n_samples : int or float
-        Number of rows; where rows have weights, the sum of their weights.
+        Number of rows, or the sum of their weights.
     sampled : bool
         Whether the codes are draws from the posterior instead of its means.
     code_origin : ndarray of shape (n_components,)
         Codes of the first row.
     code_offset : ndarray of shape (n_components,)
-        Mean of the codes minus `code_origin`. Held apart, so that its error is relative to the
-        spread of the codes, however large their mean.
+        Mean of the codes minus `code_origin`. It is stored separately, so that its rounding error
+        is relative to the spread of the codes, however large their mean.
     code_scatter : ndarray of shape (n_components, n_components)
         Sum over rows of the outer products of the centred codes.
     mean_of_variance : ndarray of shape (n_components,)
@@ -55,22 +55,22 @@ class LatentMoments:
     active_share : ndarray of shape (n_components,)
         Fraction of rows with a posterior variance below 0.5.
     entropy_power : ndarray of shape (n_components,)
-        Variance of the normal distribution that has the differential entropy h of the codes,
-        exp(2 h) / (2 pi e) [2]_, NaN unless it was asked for; never above the variance of the codes
-        but for the error of the estimate. No sum over rows, it is lost by :meth:`merge`.
+        Variance of the normal distribution that has the differential entropy h of the codes, exp(2
+        h) / (2 pi e) [2]_. It is NaN unless requested, and at most the variance of the codes up to
+        the error of the estimate. As it is not a sum over rows, :meth:`merge` sets it to NaN.
     row_moments : ndarray of shape (3, 4, n_components)
-        For standard errors: mean and central moments of order 2 to 4, over at most 4096 rows of
-        every batch, of the codes, the posterior variances and the divergence. Rows count by the
-        squares of their weights.
+        Mean and central moments of order 2 to 4 of the codes, the posterior variances and the
+        divergence, used for standard errors. They are computed from at most 4096 rows of every
+        batch, weighted by the squares of their weights.
     code_scale : ndarray of shape (n_components,), default=None
-        What turns these codes into such whose variance is what they explain, as
-        `VAEEncoder.code_scale_`. None where that is not known.
+        Factors that scale the codes such that their variance is the variance that they explain, as
+        `VAEEncoder.code_scale_`. None if unknown.
     effective_samples : float, default=None
-        What `n_effective` is where rows have weights. None where they have none.
+        Value of `n_effective` if rows have weights, otherwise None.
 
     See Also
     --------
-    passive_pruner.PassiveVariableRemover : Keeps the moments of its data in ``moments_``.
+    passive_pruner.PassiveVariableRemover : Stores the moments of its data in ``moments_``.
 
     Notes
     -----
@@ -80,17 +80,17 @@ class LatentMoments:
         Cov(z_i, z_j) = Cov(mu_i, mu_j)            for i != j
         Var(z_j)      = Var(mu_j) + E[s2_j]
 
-    in expectation over eps, so the moments of means give those of draws without drawing. Read
-    the other way, the moments of draws give those of means up to the chance in these draws, which
-    falls with the square root of the number of rows; a variance that comes out negative is 0.
+    in expectation over eps, so the moments of draws follow from those of means without drawing.
+    Conversely, the moments of means are estimated from those of draws, with an error that decreases
+    with the square root of the number of rows; negative estimates of a variance are set to 0.
 
     Batches are combined as in [1]_.
 
-    A weight says how much a row counts, as those of surveys and of classes do. In all moments a
-    row of the weight w is worth as much as w equal rows, and one of weight 0 as if it were not
-    there. It is not worth w *independent* rows: standard errors are those of `n_effective` rows,
-    which does not depend on the unit of the weights. Rows that stand for several independent ones
-    each, as in a table of counts, have to be repeated.
+    Weights are importance weights, such as survey weights or class weights. In all moments a row of
+    weight w counts as w equal rows, and a row of weight 0 is ignored. It does not count as w
+    *independent* rows: standard errors are those of `n_effective` rows, which does not depend on
+    the unit of the weights. If rows represent several independent rows each, as in a table of
+    counts, repeat them instead.
 
     References
     ----------
@@ -144,7 +144,7 @@ class LatentMoments:
         sampled: bool = False,
         entropy: bool = False,
     ) -> LatentMoments:
-        """Moments of one batch.
+        """Compute the moments of one batch.
 
         Parameters
         ----------
@@ -157,20 +157,21 @@ class LatentMoments:
         sampled : bool, default=False
             Whether `mean` holds draws from the posterior instead of its means.
         entropy : bool, default=False
-            Whether to estimate `entropy_power`, which sorts every column and takes at least 5
-            rows, without weights.
+            Whether to estimate `entropy_power`. This sorts every column, and needs at least 5 rows
+            without weights.
 
         Returns
         -------
         moments : LatentMoments
+            Moments of the batch.
 
         Raises
         ------
         ValueError
-            If an array is not a matrix of finite real numbers with at least one row and one
-            column, if entries are masked, if the shapes differ, if a variance is negative, or if
-            the name of a column of a DataFrame says that it holds something else. If a weight is
-            negative or not finite, if all are 0 or their number is not that of rows.
+            If an array is not a matrix of finite real numbers with at least one row and one column,
+            if entries are masked, if the shapes differ, if a variance is negative, or if the column
+            names of a DataFrame contradict its use. If a weight is negative or not finite, if all
+            weights are 0, or if their number is not the number of rows.
         """
         _check_names(mean, variance, sampled)
         mean = _as_matrix("mean", mean)
@@ -221,7 +222,9 @@ class LatentMoments:
         )
 
     def merge(self, other: LatentMoments) -> LatentMoments:
-        """Moments of the rows of both, in any order and grouping up to float64 rounding.
+        """Combine the moments with those of further rows.
+
+        The result does not depend on order and grouping, up to float64 rounding.
 
         Parameters
         ----------
@@ -231,6 +234,7 @@ class LatentMoments:
         Returns
         -------
         moments : LatentMoments
+            Moments of the rows of both.
 
         Raises
         ------
@@ -288,9 +292,10 @@ class LatentMoments:
 
     @property
     def n_effective(self) -> float:
-        """Number of rows of equal weight that are worth as many, (sum w)^2 / sum w^2.
+        """Effective number of rows, (sum w)^2 / sum w^2.
 
-        `n_samples` where rows have no weights. L. Kish, "Survey Sampling", 1965, section 11.7.
+        It equals `n_samples` if rows have no weights. L. Kish, "Survey Sampling", 1965, section
+        11.7.
         """
         return self.n_samples if self.effective_samples is None else self.effective_samples
 
@@ -323,7 +328,7 @@ class LatentMoments:
     def mean_correlation(self) -> np.ndarray:
         """Correlation of the mean representation, shape (n_components, n_components).
 
-        A constant variable is uncorrelated with all others.
+        The correlation of a constant variable with any other is 0.
         """
         return _correlation(self.mean_covariance)
 
@@ -340,10 +345,10 @@ class LatentMoments:
 
     @property
     def explained_variance_ratio(self) -> np.ndarray:
-        """Share of the variance of all columns in the units of what they explain, (n_components,).
+        """Share of the explained variance of all variables, shape (n_components,).
 
-        Those are Var(mu), times the squares of `code_scale` where that is known. Without it the
-        codes have to be in these units, as those of ``VAEEncoder(whiten=False)`` are.
+        The explained variances are Var(mu), multiplied by the squares of `code_scale` if this is
+        known. Otherwise the codes must be those of ``VAEEncoder(whiten=False)``.
         """
         variance = self.variance_of_mean
         if self.code_scale is not None:

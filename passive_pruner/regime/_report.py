@@ -31,7 +31,7 @@ NEEDS_VARIANCES = (
 def report(
     moments: LatentMoments, types: Sequence[str] | np.ndarray, *, names: Sequence[str] | None = None
 ) -> pd.DataFrame:
-    """Evidence for the type of every latent variable.
+    """Report the evidence for the type of every latent variable.
 
     Parameters
     ----------
@@ -57,37 +57,39 @@ def report(
         ``kl`` †
             Mean divergence of the posterior from the prior, in nats.
         ``reliability`` †
-            Share of the variance of the sampled code that is variance of the mean.
+            Share of the variance of the sampled code that is due to the mean, Var(mu) / (Var(mu) +
+            E[s2]).
         ``max_correlation_mean``
-            Largest absolute correlation of the mean code with that of another variable. NaN if
-            the moments are those of sampled codes, from which it cannot be told: for a passive
-            variable it would be noise divided by noise.
+            Largest absolute correlation of the mean code with that of another variable. NaN if the
+            moments are those of sampled codes, from which it cannot be estimated: for a passive
+            variable it would be a ratio of noise terms.
         ``max_correlation_sampled`` †
             The same for the sampled codes.
         ``active_share`` †
-            Fraction of rows in which s2 < 0.5. A variable that few rows use looks passive on
-            average; here it does not.
+            Fraction of rows in which s2 < 0.5. It reveals variables that are active in a few rows
+            only, which appear passive on average.
         ``explained_variance_ratio``
-            Share of the variance that all variables explain. Left out if the codes look as if the
-            prior had scaled them, see :func:`explained_variance`: it is not known then.
+            Share of the variance that all variables explain. The column is omitted if the codes
+            appear to have the scale of the prior, see :func:`explained_variance`, because the share
+            is then unknown.
         ``variance_of_mean_se``, ``mean_of_variance_se`` †
             Standard errors of these statistics, see :func:`standard_errors`.
         ``variance_of_variance_se`` †, ``kl_se`` †, ``explained_variance_ratio_se``
-            The same.
+            Likewise.
 
     Raises
     ------
     ValueError
-        If `types` or `names` has another length than the moments.
+        If the length of `types` or `names` is not the number of variables.
 
     Notes
     -----
-    Codes of ``VAEEncoder(whiten=False)`` with variances are brought to the units of the prior
-    first, by E[mu^2] + E[s2] = 1, which holds as far as training has converged. Their active share
-    and the standard error of their divergence are not known then, and NaN.
+    Codes of ``VAEEncoder(whiten=False)`` with variances are first rescaled to the scale of the
+    prior by E[mu^2] + E[s2] = 1, which holds as far as training has converged. In this case the
+    active share and the standard error of the divergence are unknown and NaN.
 
-    A correlation with a constant variable is 0, and so is that of a single variable with the
-    empty rest.
+    The correlation with a constant variable is 0, and so is the largest correlation if there is
+    only one variable.
 
     Examples
     --------

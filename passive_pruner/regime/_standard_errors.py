@@ -10,7 +10,7 @@ MIN_ROWS = 8
 
 
 def standard_errors(moments: LatentMoments) -> dict[str, np.ndarray]:
-    """Tell how far the statistics may be off that types are told from, for independent rows.
+    """Compute standard errors of the statistics that determine types, for independent rows.
 
     Parameters
     ----------
@@ -20,34 +20,35 @@ def standard_errors(moments: LatentMoments) -> dict[str, np.ndarray]:
     Returns
     -------
     errors : dict of str to ndarray of shape (n_components,)
-        For "variance_of_mean", "mean_of_variance", "variance_of_variance", "kl" and
-        "explained_variance_ratio", properties of the moments. NaN where variances are needed and
-        not known, and below 8 rows, whose spread says too little about that of others; 50 rows or
-        more are advisable.
+        Standard errors of the properties "variance_of_mean", "mean_of_variance",
+        "variance_of_variance", "kl" and "explained_variance_ratio" of the moments. NaN if variances
+        are needed but unknown, and for fewer than 8 rows, which are too few to estimate the spread;
+        50 rows or more are recommended.
 
     Notes
     -----
     The standard error of a mean over n rows is the standard deviation over rows (ddof=1), divided
     by sqrt(n). A variance is, up to terms of order 1/n, the mean of (x - E[x])^2, which has the
-    variance m4 - m2^2 with the central moments m2 and m4 of x [1]_. Nothing is assumed of the
-    distribution: for rare variables, whose means have heavy tails, the standard error is several
-    times that of normal means, sqrt(2 / n) m2. Rows are taken for independent: those of a time
-    series that resemble the rows before are worth fewer, and the standard errors are too small.
+    variance m4 - m2^2 with the central moments m2 and m4 of x [1]_. No distribution is assumed: for
+    rare variables, whose means have heavy tails, the standard error is several times that of normal
+    means, sqrt(2 / n) m2. Rows are assumed to be independent: for autocorrelated rows, such as
+    those of a time series, the standard errors are too small.
 
-    With draws z the variance of the mean is Var(z) - E[s2], and (z - E[z])^2 and s2 are taken for
-    uncorrelated. Trained encoders do not keep to that; the standard error was within a tenth of
-    the right one where it was tried.
+    With draws z the variance of the mean is Var(z) - E[s2], and (z - E[z])^2 and s2 are assumed to
+    be uncorrelated. This does not hold exactly for trained encoders; in the cases that were tried,
+    the standard error was within a tenth of the correct one.
 
-    That of a share is told by the delta method. The variances of two codes are taken for
-    correlated by the square of the correlation of the codes, as those of normal ones are.
+    The standard error of an explained variance ratio follows from the delta method. The correlation
+    between the variances of two codes is assumed to be the squared correlation of the codes, as for
+    normal codes.
 
-    Of rows with weights w a mean m has the standard error sqrt(sum w^2 (x - m)^2) / sum w, times
-    sqrt(n / (n - 1)) with the effective number of rows n. That is the error over rows that are
-    drawn with their weights: it does not depend on the unit of the weights, and a weight of 2 is
-    not worth two independent rows.
+    With weights w, the standard error of a mean m is sqrt(sum w^2 (x - m)^2) / sum w, times sqrt(n
+    / (n - 1)) with the effective number of rows n. This is the standard error over rows that are
+    drawn together with their weights. It does not depend on the unit of the weights, and a weight
+    of 2 does not count as two independent rows.
 
-    They are estimated from at most 4096 rows of every batch, drawn at random, those with weights
-    by w^2.
+    Standard errors are estimated from at most 4096 randomly drawn rows of every batch, weighted by
+    w^2.
 
     References
     ----------

@@ -1,6 +1,6 @@
-"""Whether pruning helps a pipeline, the experiments of "Be More Active!", and their command.
+"""Effect of pruning on a pipeline, and the experiments of "Be More Active!".
 
-``python -m passive_pruner.study --help`` shows what the command takes.
+``python -m passive_pruner.study`` runs the experiments; ``--help`` lists its options.
 """
 
 from passive_pruner._common._one_standard_error import one_standard_error_rule

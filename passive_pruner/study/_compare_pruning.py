@@ -55,39 +55,39 @@ def compare_pruning(
 ) -> Comparison:
     """Measure by cross-validation whether removing passive variables helps a pipeline.
 
-    In every fold the encoder is trained once. The steps behind it are trained on all variables,
-    and for every threshold on those that the remover keeps and on as many that are drawn at
-    random, which tell whether it matters which ones go.
+    In every fold the encoder is trained once. The steps after it are trained on all variables, and
+    for every threshold on the variables that the remover keeps and on the same number of random
+    variables. The latter show whether it matters which variables are removed.
 
     Parameters
     ----------
     pipe : Pipeline, or search such as GridSearchCV over one
-        Unfitted or fitted; it is not changed. Of its steps one is a
-        :class:`~passive_pruner.PassiveVariableRemover`, whose criterion and `drop` decide what
-        goes, or an encoder with a method ``posterior``, behind which a remover is put. The steps
-        behind the remover, scalers included, are fitted for every choice of variables. A search
-        stands for its `estimator` with its `best_params_`.
+        Pipeline, fitted or not; it is not changed. It must contain a
+        :class:`~passive_pruner.PassiveVariableRemover`, whose `criterion` and `drop` determine the
+        removed variables, or an encoder with a method ``posterior``, after which a remover is
+        inserted. All steps after the remover, including scalers, are fitted for every selection of
+        variables. For a search, its `estimator` with its `best_params_` is used.
     X : array-like or DataFrame of shape (n_samples, ...)
-        Data that the pipeline takes.
+        Data in the format of the pipeline.
     y : array-like of shape (n_samples,) or (n_samples, n_outputs)
         Classes or numbers to predict, or the labels that clusters are compared with.
     cv : int, cross-validation generator or iterable, default=5
-        Folds. An int is their number; they are stratified if `y` holds classes and the pipeline
-        is no regressor.
+        Cross-validation splits. An int is the number of folds, which are stratified if `y` holds
+        classes and the pipeline is not a regressor.
     scoring : str or callable, default=None
-        Score, of which more is better, as in :func:`sklearn.model_selection.cross_val_score`.
-        None is the ``score`` of a classifier or regressor. Everything else needs a score that can
-        be compared between different numbers of variables, such as "adjusted_rand_score".
+        Score, where higher is better, as in :func:`sklearn.model_selection.cross_val_score`. None
+        means the method ``score`` of a classifier or regressor. Other pipelines need a score that
+        is comparable between different numbers of variables, such as "adjusted_rand_score".
     thresholds : array-like of float of shape (n_thresholds,), default=(0.1,)
-        Thresholds of the remover, at least 0, in the units of its criterion; 0.1 is much for
-        "explained_variance".
+        Thresholds of the remover, at least 0, in the units of its criterion. 0.1 is a large
+        threshold for "explained_variance".
     random_state : int, RandomState instance or None, default=None
-        Seed of the random subsets, and of the steps that have a `random_state` of None: these
-        have another seed in every fold, but the same for all choices of variables.
+        Seed of the random subsets, and of steps whose `random_state` is None. These get another
+        seed in every fold, but the same seed for all selections of variables.
     params : dict, default=None
         Metadata, as in :func:`sklearn.model_selection.cross_validate`: "groups" for the splitter,
-        and what steps take in fit, such as "clf__sample_weight"; or, if metadata routing is
-        enabled, by the names that are requested.
+        and fit parameters of steps such as "clf__sample_weight" or, if metadata routing is enabled,
+        the requested names.
 
     Returns
     -------
@@ -95,72 +95,73 @@ def compare_pruning(
         One row per threshold, with the columns
 
         ``threshold``
-            As given.
+            Threshold of the remover.
         ``n_kept``
-            Number of variables that are kept, mean over folds.
+            Mean number of kept variables over folds.
         ``score_all``, ``score_pruned``, ``score_random``
-            Scores of test rows, means over folds: with all variables, those that are kept, and a
-            random subset of the same size. NaN if the pipeline has no score in some fold: if all
-            variables are removed, or a step behind the remover raises an error.
+            Mean test scores over folds: with all variables, with the kept variables, and with a
+            random subset of the same size. NaN if there is no score in some fold, because all
+            variables are removed or a step after the remover raises an error.
         ``difference``
-            Pruned minus all, mean over folds.
+            Mean of `score_pruned` minus `score_all` over folds.
         ``standard_error``
-            That of the difference, paired over folds and corrected for what the training rows of
-            the folds share [1]_. NaN with a single fold.
+            Standard error of the difference, paired over folds and corrected for the overlap of the
+            training rows [1]_. NaN with a single fold.
         ``verdict``
-            "helps" or "hurts" if the difference is above or below 0 by a two-sided t test with
-            this error and k - 1 degrees of freedom for k splits, at a level of 5 % for all
-            thresholds together (Holm's correction [2]_); else "undecided", which a difference
-            that is the same in all folds is as well.
+            "helps" or "hurts" if the difference is above or below 0 by a two-sided t test with this
+            error and k - 1 degrees of freedom for k splits, at a familywise level of 5 % over all
+            thresholds (Holm's correction [2]_); otherwise "undecided". A difference that is the
+            same in all folds is "undecided" as well.
 
-        Printed, it is followed by ``table.notes``, a tuple of str with what is to be known of this
+        The printed table is followed by ``table.notes``, a tuple of str with remarks on this
         comparison. ``table.fewest`` is the threshold with the fewest variables within one standard
-        error of the highest score, by :func:`one_standard_error_rule`; 0, all variables, takes
-        part. ``table.without_encoder``, a dict, has mean scores over folds of the steps behind
-        the remover, trained on the columns that the encoder reads ("columns") and on as many of
-        their principal components as there are variables ("PCA"): NaN where such columns cannot
-        train these steps. What pandas makes of the table, such as a selection of its rows, is
-        an ordinary DataFrame.
+        error of the highest score, see :func:`one_standard_error_rule`; threshold 0, which keeps
+        all variables, is included. ``table.without_encoder`` is a dict of mean scores over folds of
+        the steps after the remover, trained on the input columns of the encoder ("columns") and on
+        as many of their principal components as there are variables ("PCA"); NaN if these steps
+        cannot be trained on them. Results of pandas operations on the table, such as a selection of
+        rows, are ordinary DataFrames.
 
     Raises
     ------
     ValueError
-        If the pipeline has neither remover nor encoder or nothing behind them, or several
-        removers, if a search is not fitted but has other parameters than a threshold in its grid,
-        if `scoring` is None for what is neither classifier nor regressor, or a name for what
-        cannot predict test rows, or if a threshold is no such number. Errors of the encoder and
-        of the remover are passed on, and so are those of later steps if all fits of a fold fail.
+        If the pipeline has neither remover nor encoder, several removers, or no step after them, if
+        the grid of an unfitted search has other parameters than a threshold, if `scoring` is None
+        and the pipeline is neither a classifier nor a regressor, or `scoring` needs predictions
+        that the pipeline cannot make, or if a threshold is not a number of at least 0. Errors of
+        the encoder and of the remover are raised, and errors of later steps if all fits of a fold
+        fail.
 
     Warns
     -----
     FitFailedWarning
-        If steps behind the remover raised an error in some fits.
+        If steps after the remover raise an error in some fits.
 
     See Also
     --------
-    one_standard_error_rule : The same choice in GridSearchCV.
-    passive_pruner.plots.ThresholdDisplay : Draws a search over thresholds.
+    one_standard_error_rule : Choose the threshold by the same rule in GridSearchCV.
+    passive_pruner.plots.ThresholdDisplay : Plot the results of a search over thresholds.
 
     Notes
     -----
     With differences d of k splits, with n_train and n_test rows each, the squared standard error
     is (1/k + n_test/n_train) Var(d), where Var has k - 1 in its denominator. Without the second
-    term it would be that of independent differences, and the test would call chance an effect
-    more often than its level says [1]_.
+    term it would be the standard error of independent differences, and the false positive rate of
+    the test would exceed its level [1]_.
 
-    All that differs between the three is which columns the steps behind see: seeds are the same,
-    and thresholds that keep the same variables in a fold share a fit. The random subsets of one
-    fold contain each other, and differ from fold to fold.
+    The three scores differ only in the columns that the later steps are trained on: the seeds are
+    the same, and thresholds that keep the same variables in a fold share a fit. The random subsets
+    of one fold are nested, and differ between folds.
 
-    Columns of posterior variances serve the remover and are never passed on, in `score_all`
-    neither.
+    Columns of posterior variances are used by the remover only and never passed on, not even for
+    `score_all`.
 
-    Callbacks of the pipeline, such as a ProgressBar, see the training of every fold, and a
-    `memory` of the pipeline keeps its encoders.
+    Callbacks of the pipeline, such as a ProgressBar, are called during the training of every fold,
+    and the `memory` of the pipeline caches the encoders.
 
-    The parameters of a fitted search were chosen on all rows, test rows included, and for the
-    threshold that it chose. To have, say, the penalty chosen within each fold and for each choice
-    of variables, put a search of its own at the end of the pipeline.
+    A fitted search has chosen its parameters on all rows, including the test rows of this
+    comparison, and for one threshold. To choose a parameter, such as a penalty, within each fold
+    and for each selection of variables, use a search as the last step of the pipeline.
 
     References
     ----------

@@ -22,20 +22,20 @@ COLUMNS = [
 
 
 def correlation_by_type(encoder: Any, X: MatrixLike, *, threshold: float = 0.1) -> pd.DataFrame:
-    """Mean absolute correlation within and between types, in mean and in sampled codes.
+    """Compute mean absolute correlations within and between types, for mean and sampled codes.
 
     Parameters
     ----------
     encoder : object with a method ``posterior``, or dict of int to such objects
-        Fitted encoder such as :class:`passive_pruner.VAEEncoder`, or the states that it went
-        through in training, by number of gradient steps. Variables then have the type of the last
-        state in all of them, so that the table shows how those that end as passive become
-        correlated.
+        Fitted encoder such as :class:`passive_pruner.VAEEncoder`, or a dict of its states during
+        training, with numbers of gradient steps as keys. In a dict, variables have the type of the
+        last state in all states, so that the table shows how the correlations of the finally
+        passive variables develop.
     X : array-like of shape (n_samples, ...)
-        Data that the encoder takes.
+        Data in the format of the encoder.
     threshold : float, default=0.1
-        Tolerance of :func:`passive_pruner.regime.variance`, the rule for types; finite and at
-        least 0, without unit, as the variances of the prior are 1.
+        Tolerance of :func:`passive_pruner.regime.variance`, the rule for types; finite and at least
+        0. It has no unit, because the prior has unit variance.
 
     Returns
     -------
@@ -44,7 +44,7 @@ def correlation_by_type(encoder: Any, X: MatrixLike, *, threshold: float = 0.1) 
         the columns
 
         ``step``
-            Number of gradient steps; 0 for an encoder that was not given by steps.
+            Number of gradient steps; 0 if `encoder` is not a dict.
         ``representation``
             "mean" or "sampled".
         ``type_1``, ``type_2``
@@ -52,7 +52,7 @@ def correlation_by_type(encoder: Any, X: MatrixLike, *, threshold: float = 0.1) 
         ``n_pairs``
             Number of pairs of two different variables with these types.
         ``mean_absolute_correlation``
-            Mean over these pairs, from 0 to 1; a constant variable counts with correlation 0.
+            Mean over these pairs, from 0 to 1. The correlation of a constant variable counts as 0.
 
     Raises
     ------
@@ -63,8 +63,8 @@ def correlation_by_type(encoder: Any, X: MatrixLike, *, threshold: float = 0.1) 
     Notes
     -----
     The correlations of sampled codes are exact, see :class:`passive_pruner.regime.LatentMoments`.
-    Under selective posterior collapse those of passive variables are close to 0 there, whatever
-    they are in mean codes.
+    Under selective posterior collapse, the correlations of passive variables are close to 0 in
+    sampled codes, whatever they are in mean codes.
 
     References
     ----------

@@ -33,32 +33,32 @@ N_SEEDS = 2
 
 
 class TypeStability(NamedTuple):
-    """What several trainings say about the variables of one: the result of `type_stability`.
+    """Result of :func:`type_stability`.
 
     Attributes
     ----------
     variables : DataFrame with one row per variable of the reference, index "variable"
         ``type``
-            Type in the reference.
+            Type in the reference training.
         ``share_kept``
-            Share of the trainings in which the variable that matches is kept, from 0 to 1.
+            Share of the trainings in which the matching variable is kept, from 0 to 1.
         ``correlation``
-            Median over trainings of the absolute correlation between the means of the variable and
-            of the one that matches, from 0 to 1.
+            Median over trainings of the absolute correlation of the variable with the matching one,
+            from 0 to 1.
         ``changes_by_seed``, ``changes_by_half``
-            Share of the pairs of trainings in which one keeps the variable and the other does not:
-            of pairs on the same half of the rows, and of pairs on different halves, which differ in
-            their seeds as well.
+            Share of the pairs of trainings of which only one keeps the variable: among pairs on the
+            same half of the rows, and among pairs on different halves, which also have different
+            seeds.
     trainings : DataFrame with one row per training, index "training"
         ``half``
-            Number of the half of the rows that it was trained on.
+            Number of the half of the rows that was used for training.
         ``n_components``, ``n_kept``
-            Numbers of variables.
+            Number of variables, and number of variables that are kept.
         ``n_changed``
-            Number of variables of the reference that are kept in one of the two only.
+            Number of variables of the reference that are kept in only one of the two trainings.
     seed_share, data_share : float
-        Shares of the seed and of the choice of rows in what differs between trainings; they add up
-        to 1. NaN if no variable is kept by one training and not by another.
+        Shares of the differences between trainings that are due to the seed and to the choice of
+        rows. They add up to 1, and are NaN if all trainings keep the same variables.
     """
 
     variables: pd.DataFrame
@@ -98,36 +98,39 @@ def type_stability(
     random_state: RandomState = None,
     n_jobs: int | None = None,
 ) -> TypeStability:
-    """Train again and again on halves of the rows, and count which variables are kept.
+    """Measure how stable types are across trainings on random halves of the rows.
 
-    That 13 of 24 variables are passive is a statement about one training. Here `n_fits` of them
-    are made on random halves of the rows, two on each half with different seeds: what differs
-    between these two is chance in training, what differs between halves beyond that is the data.
+    The types of one fitted encoder depend on the seed and on the rows. This function trains
+    `n_fits` encoders on random halves of the rows, two on each half with different seeds.
+    Differences between these two are due to the seed, and further differences between halves are
+    due to the data.
 
     Parameters
     ----------
     encoder : VAEEncoder or Pipeline
-        What is trained; a pipeline up to its encoder, with steps such as scalers fitted on the
-        same half. If it is fitted, its variables are the reference; if not, those of a training
-        on all rows are. It is cloned and never changed.
+        Encoder to train, or a pipeline of which the steps up to the encoder are fitted on the same
+        half. If it is fitted, its variables are the reference; otherwise the reference is trained
+        on all rows. It is cloned and not changed.
     X : array-like or DataFrame of shape (n_samples, n_features)
         Rows, in memory.
     n_fits : int, default=10
-        Number of trainings, besides that of the reference; even, and at least 4.
+        Number of trainings besides the reference; even and at least 4.
     criterion : str, default="active_units"
-        As in :class:`passive_pruner.PassiveVariableRemover`.
+        Criterion for types, as in :class:`passive_pruner.PassiveVariableRemover`.
     threshold : float, default=None
-        As there: None is 0.01 under "explained_variance" and 0.1 under all others.
+        Threshold of the criterion, finite and at least 0. None is 0.01 under "explained_variance"
+        and 0.1 under all others.
     random_state : int, RandomState instance or None, default=None
         Seed of the halves and of the seeds of the trainings.
     n_jobs : int or None, default=None
-        Number of trainings at a time, as in scikit-learn. The result does not depend on it.
+        Number of trainings that run in parallel, as in scikit-learn. The result does not depend on
+        it.
 
     Returns
     -------
     stability : TypeStability
         Named tuple of the tables `variables` and `trainings` and of the shares `seed_share` and
-        `data_share`. ``print`` says it in words.
+        `data_share`. ``print`` shows a summary in words.
 
     Raises
     ------
@@ -139,19 +142,21 @@ def type_stability(
 
     Notes
     -----
-    Types are read, and variables matched, on the same at most 10,000 rows for all trainings, drawn
-    at random from `X`. Every training is matched with the reference, one to one, so that the sum of
-    absolute correlations is largest (:func:`scipy.optimize.linear_sum_assignment`). The sign is
-    free, as that of a latent variable is. The correlations are those of the sampled codes, which
-    are those of the means times ``sqrt(r_i r_j)`` with reliabilities r: means of passive variables
-    are tiny and correlated with those of others, and would be taken for them.
+    For all trainings, types and matches are determined on the same rows, at most 10,000 that are
+    drawn at random from `X`. The variables of every training are matched one to one with those of
+    the reference such that the sum of absolute correlations is maximal
+    (:func:`scipy.optimize.linear_sum_assignment`); the sign of a latent variable is arbitrary. The
+    correlations are those of sampled codes, that is, those of the means times ``sqrt(r_i r_j)``
+    with reliabilities r. With correlations of means, passive variables could be matched with active
+    ones, because their small means are correlated with those of others.
 
-    A variable that a rotation spreads over two others has no match of high correlation: look at
-    `correlation` before you read its `share_kept`.
+    If another training rotates a variable into two others, it has no match of high correlation:
+    check `correlation` before you interpret `share_kept`.
 
-    The share of the seed is the ratio of the sums of `changes_by_seed` and of `changes_by_half`,
-    at most 1: for 0 and 1 these are twice the variances within halves and in total. A training on
-    half of the rows may need fewer variables than one on all, whatever the seed.
+    The share of the seed is the ratio of the sums of `changes_by_seed` and of `changes_by_half`, at
+    most 1. For an indicator of 0 or 1 these are twice the variance within halves and twice the
+    total variance. A training on half of the rows may need fewer variables than one on all,
+    whatever the seed.
 
     Examples
     --------

@@ -84,7 +84,7 @@ def evaluate_subsets(
     test_size: float = 0.3,
     random_state: int | np.random.RandomState | None = None,
 ) -> pd.DataFrame:
-    """Measure what active, mixed and passive variables are worth, as in "Be More Active!".
+    """Evaluate subsets of active, mixed and passive variables, as in "Be More Active!".
 
     The variables get the types of :func:`passive_pruner.regime.variance`. Then every subset of
     the variables, in the mean and in the sampled representation, is described by metrics, and
@@ -96,10 +96,10 @@ def evaluate_subsets(
         Fitted encoder such as :class:`passive_pruner.VAEEncoder`; ``posterior(X)`` returns the
         means and the variances, each of shape (n_samples, n_components).
     X : array-like of shape (n_samples, ...)
-        Data that the encoder takes.
+        Data in the format of the encoder.
     factors : array-like or DataFrame of shape (n_samples,) or (n_samples, n_factors)
-        Targets, or generative factors. Classes, or numbers: floats that are not whole, or that
-        repeat too rarely to be classes.
+        Targets or generative factors. They are classes, unless they are floats that are not whole
+        or repeat too rarely to be classes.
     estimators : dict of str to estimator, default=None
         Estimators that are trained on the codes, by name. By default "logistic_regression"
         (LogisticRegressionCV) and "gradient_boosting" (HistGradientBoostingClassifier), for
@@ -107,21 +107,22 @@ def evaluate_subsets(
         (HistGradientBoostingRegressor). An empty dict trains none.
     subsets : sequence of str, default=None
         Some of "full", "active", "mixed", "passive", "active+mixed", "active+passive",
-        "mixed+passive" and "random"; by default all. "random" reads no codes: it guesses classes
-        uniformly, and numbers by their mean.
+        "mixed+passive" and "random"; by default all. "random" does not use the codes: it predicts
+        uniformly random classes, or the mean of numbers.
     scale : sequence of bool, default=(False, True)
-        Whether the codes are standardised before they are measured and learned from; for both
-        values, both.
+        Whether the codes are standardised before metrics are computed and estimators are trained.
+        With both values, both variants are evaluated.
     threshold : float, default=0.1
-        Tolerance of the rule for types; finite and at least 0, without unit, as the variances of
-        the prior are 1.
+        Tolerance of the rule for types; finite and at least 0. It has no unit, because the prior
+        has unit variance.
     n_examples : int, default=10000
-        Most rows that are used, at least 1; of more, as many are drawn. The paper uses 10,000.
+        Maximum number of rows, at least 1. From larger data this number of rows is drawn at random.
+        The paper uses 10,000.
     test_size : float, default=0.3
-        Share of these rows that estimators are tested on and not trained on, between 0 and 1.
+        Share of these rows that is held out to test the estimators, between 0 and 1.
     random_state : int, RandomState instance or None, default=None
-        Seed of the rows, of their split, of the draws from the posterior, and of estimators that
-        have a `random_state` of None.
+        Seed of the choice of rows, of their split, of the draws from the posterior, and of
+        estimators whose `random_state` is None.
 
     Returns
     -------
@@ -143,7 +144,7 @@ def evaluate_subsets(
             Name of the estimator, "uniform" for the subset "random", and name or number of the
             column of `factors`; missing for metrics of the whole subset.
         ``value``
-            The number.
+            Value of the metric.
 
     Raises
     ------
@@ -153,16 +154,16 @@ def evaluate_subsets(
 
     Notes
     -----
-    A subset without variables has no rows, and neither has a factor that takes a single value.
-    The mutual information of a single variable is NaN.
+    The table has no rows for a subset without variables, nor for a factor that takes a single
+    value. The mutual information of a single variable is NaN.
 
     Correlations of the sampled representation are exact: they follow from the moments of the
-    posterior, see :class:`passive_pruner.regime.LatentMoments`. Mutual information, effective
-    rank and scores are those of one draw per row.
+    posterior, see :class:`passive_pruner.regime.LatentMoments`. Mutual information, effective rank
+    and scores use one draw per row.
 
-    Total correlation and mutual information do not depend on the scale of the codes.
-    Penalised estimators do: in the mean representation passive variables are tiny, so that only
-    standardisation lets them take part.
+    Total correlation and mutual information do not depend on the scale of the codes. Penalised
+    estimators do: in the mean representation the values of passive variables are so small that
+    these variables only have an effect after standardisation.
 
     References
     ----------

@@ -1,1 +1,1 @@
-"""How a network is fitted: batches, gradients, epochs, several processes."""
+"""Training of networks: batches, gradients, epochs, several processes."""

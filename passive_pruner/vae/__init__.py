@@ -1,4 +1,4 @@
-"""Parts of variational autoencoders: objectives, likelihoods and architectures."""
+"""Components of variational autoencoders: objectives, likelihoods and architectures."""
 
 from passive_pruner.vae._architectures import MLP, Architecture, Conv, FromFactory
 from passive_pruner.vae._likelihoods import Likelihood, LikelihoodModule, Mixed, _names

@@ -31,19 +31,19 @@ ACTIVATIONS = {
 
 
 class Architecture(Component, ABC):
-    """Base class of architectures: implement :meth:`build`."""
+    """Base class of architectures. Subclasses implement :meth:`build`."""
 
     @abstractmethod
     def build(
         self, n_inputs: int, n_components: int, n_outputs: int
     ) -> tuple[nn.Module, nn.Module]:
-        """Make the two halves of the autoencoder.
+        """Build the encoder and the decoder.
 
         Parameters
         ----------
         n_inputs : int
-            Number of encoder inputs: the columns of the data and, where values may be missing,
-            after them as many columns that are 1 where a value is present.
+            Number of encoder inputs: the columns of the data, followed, if values may be missing,
+            by as many columns that are 1 where a value is present.
         n_components : int
             Number of latent variables.
         n_outputs : int
@@ -52,9 +52,10 @@ class Architecture(Component, ABC):
         Returns
         -------
         encoder : torch.nn.Module
-            Maps (batch, n_inputs) to (batch, 2 * n_components): means, then log-variances.
+            Module that maps (batch, n_inputs) to (batch, 2 * n_components): means, then
+            log-variances.
         decoder : torch.nn.Module
-            Maps (batch, n_components) to (batch, n_outputs).
+            Module that maps (batch, n_components) to (batch, n_outputs).
         """
 
 
@@ -64,14 +65,14 @@ class MLP(Architecture):
     Parameters
     ----------
     hidden_layer_sizes : tuple of int, default=(256, 256)
-        Widths of the hidden layers of the encoder, from the data to the codes; the decoder has
-        them in reverse. An empty tuple makes both halves linear.
+        Widths of the hidden layers of the encoder, from the data to the codes; the decoder has them
+        in reverse order. An empty tuple makes encoder and decoder linear.
     activation : {"elu", "gelu", "identity", "leaky_relu", "relu", "silu", "tanh"}, \
             default="relu"
         Activation after every hidden layer.
     linear_path : bool, default=False
-        Whether a linear layer runs beside each perceptron and is added to its outputs. Such a
-        network is at least a linear model, and can start as one: see `init` of
+        Whether a parallel linear layer is added to the outputs of each perceptron. Such a network
+        can represent every linear model, and can be initialised as one: see `init` of
         :class:`~passive_pruner.VAEEncoder`.
 
     Examples
@@ -143,10 +144,10 @@ class Conv(Architecture):
     """Convolutional encoder and decoder for images.
 
     At 64 x 64 pixels with the default parameters these are the networks of Locatello et al. and
-    their disentanglement_lib. Every convolution has stride 2 and halves height and width; there
-    are as many as `channels` has entries, or fewer if a side becomes odd or 2 before: 64 pixels
-    become 32, 16, 8 and 4, while 28 become 14 and 7, and 8 become 4 and 2. A hidden layer lies
-    between the last feature map and the codes, and the decoder mirrors the encoder.
+    their disentanglement_lib. Every convolution has stride 2 and halves height and width; their
+    number is the length of `channels`, or less if a side becomes odd or 2 earlier: 64 pixels become
+    32, 16, 8 and 4, while 28 become 14 and 7, and 8 become 4 and 2. A hidden layer lies between the
+    last feature map and the codes, and the decoder mirrors the encoder.
 
     Parameters
     ----------
@@ -160,11 +161,11 @@ class Conv(Architecture):
 
     Notes
     -----
-    The first two convolutions have kernels of 4 x 4 pixels and those after them of 2 x 2; the
-    transposed convolutions of the decoder all have 4 x 4. All units are ReLU.
+    The first two convolutions have kernels of 4 x 4 pixels and the others of 2 x 2; all transposed
+    convolutions of the decoder have kernels of 4 x 4. All activations are ReLU.
 
-    If the encoder also reads which values are present, or the likelihood needs several outputs
-    per value, each of these is a whole image after the other in the row.
+    If the encoder also gets a mask of present values, or the likelihood needs several outputs per
+    value, the row contains one whole image for each of them, one after the other.
 
     References
     ----------
@@ -297,23 +298,23 @@ class _Permute(nn.Module):
 
 
 class FromFactory(Architecture):
-    """Networks of your own, made by a function.
+    """Custom networks that are built by a function.
 
     Parameters
     ----------
     factory : callable
-        Called as ``factory(n_inputs, n_components, n_outputs)``; returns two torch modules. The
-        encoder maps (batch, n_inputs) to (batch, 2 * n_components), the posterior means and then
-        the log-variances. The decoder maps (batch, n_components) to (batch, n_outputs), the
-        parameters of the likelihood. For models that are pickled or fitted in other processes
-        it must be importable, so no lambda: a function of a module, a class with ``__call__``, or
-        a :func:`functools.partial` of these.
+        Function that is called as ``factory(n_inputs, n_components, n_outputs)`` and returns two
+        torch modules. The encoder maps (batch, n_inputs) to (batch, 2 * n_components), the
+        posterior means and then the log-variances. The decoder maps (batch, n_components) to
+        (batch, n_outputs), the parameters of the likelihood. If models are pickled or fitted in
+        other processes, it must be importable: use a function of a module, a class with
+        ``__call__``, or a :func:`functools.partial` of these, but no lambda.
 
     Notes
     -----
-    The factory is called whenever the networks are needed anew, such as after unpickling, and
-    must then return the same layers. The modules it returns are copied, and run in float32. What
-    they compute has to follow from their parameters and buffers: constants belong into
+    The factory is called again whenever the networks are rebuilt, such as after unpickling, and
+    must return the same layers each time. The returned modules are copied, and run in float32.
+    Their results must be determined by their parameters and buffers: store constants with
     ``register_buffer``.
 
     Examples

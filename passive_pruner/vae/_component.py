@@ -22,6 +22,11 @@ class Component(DocumentationLinkMixin, BaseEstimator):
     def validated(self) -> Self:
         """Return a copy whose parameters have been checked.
 
+        Returns
+        -------
+        component : component of the same class
+            Copy with valid parameters.
+
         Raises
         ------
         ValueError
@@ -39,7 +44,18 @@ class Component(DocumentationLinkMixin, BaseEstimator):
         super().__setstate__(state)
 
     def equals(self, other: object) -> bool:
-        """Whether `other` describes the same part: same class, equal parameters."""
+        """Check whether `other` has the same class and equal parameters.
+
+        Parameters
+        ----------
+        other : object
+            Object to compare with.
+
+        Returns
+        -------
+        equal : bool
+            Whether both are the same.
+        """
         return _equal(self, other)
 
 

@@ -15,7 +15,7 @@ PAIRWISE_ELEMENTS = 2**17
 
 
 def kl_per_variable(mean: torch.Tensor, log_variance: torch.Tensor) -> torch.Tensor:
-    r"""KL divergence of every posterior from the standard normal prior, in nats.
+    r"""Compute the KL divergence of every posterior from the standard normal prior, in nats.
 
     .. math:: \tfrac12 (\mu^2 + \sigma^2 - 1 - \ln \sigma^2)
 
@@ -24,10 +24,12 @@ def kl_per_variable(mean: torch.Tensor, log_variance: torch.Tensor) -> torch.Ten
     Parameters
     ----------
     mean, log_variance : Tensor of shape (batch, n_components)
+        Posterior means and natural logarithms of the posterior variances.
 
     Returns
     -------
     kl : Tensor of shape (batch, n_components)
+        KL divergence of every posterior in nats.
     """
     return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)
 
@@ -87,16 +89,17 @@ def pairwise_blocks(sample: torch.Tensor) -> tuple[torch.Tensor, ...]:
 
 
 class Codes(NamedTuple):
-    """Posterior of a batch, and one draw from it.
+    """Posterior of a batch and one draw from it.
 
     Attributes
     ----------
     mean, log_variance : Tensor of shape (batch, n_components)
-        Posterior of the batch.
+        Posterior means and natural logarithms of the posterior variances.
     sample : Tensor of shape (batch, n_components)
         One draw from that posterior.
     discriminator_logits : Tensor of shape (batch, 2) or None
-        What the module of :meth:`Objective.build_discriminator` says of `sample`.
+        Output of the module of :meth:`Objective.build_discriminator` for `sample`, or None without
+        a discriminator.
     """
 
     mean: torch.Tensor
@@ -106,7 +109,7 @@ class Codes(NamedTuple):
 
 
 class Objective(Component, ABC):
-    """Base class of objectives: implement :meth:`regularizer`.
+    """Base class of objectives. Subclasses implement :meth:`regularizer`.
 
     Training minimises the negative log-likelihood plus the regulariser, both in nats and averaged
     over the rows of a batch. The other methods are optional.
@@ -114,6 +117,11 @@ class Objective(Component, ABC):
 
     def validated(self) -> Self:
         """Return a copy whose parameters have been checked.
+
+        Returns
+        -------
+        objective : Objective
+            Copy with valid parameters.
 
         Raises
         ------
@@ -134,48 +142,54 @@ class Objective(Component, ABC):
 
     @abstractmethod
     def regularizer(self, codes: Codes, *, step: int = 0) -> torch.Tensor:
-        """Everything that is minimised besides the negative log-likelihood.
+        """Compute all terms that are minimised besides the negative log-likelihood.
 
         Parameters
         ----------
         codes : Codes
             Named tuple of `mean`, `log_variance`, `sample` and `discriminator_logits`.
         step : int, default=0
-            Number of gradient steps done before this one, for schedules.
+            Number of previous gradient steps, for schedules.
 
         Returns
         -------
         regularizer : Tensor, scalar
-            In nats, averaged over the batch, the KL divergence included.
+            Regulariser in nats, averaged over the batch, including the KL divergence.
         """
 
     def parts(self, codes: Codes, *, step: int = 0) -> dict[str, Any]:
-        """Quantities that the regulariser is made of, for the records of the history.
+        """Compute the components of the regulariser, for the history.
 
-        Called once per epoch on the evaluation rows, never in a gradient step.
+        This method is called once per epoch on the evaluation rows, not in gradient steps.
 
         Parameters
         ----------
         codes : Codes
             As in :meth:`regularizer`.
         step : int, default=0
-            Number of gradient steps done.
+            Number of previous gradient steps.
 
         Returns
         -------
         parts : dict of str to float or scalar Tensor
-            By names that the history does not use already; "kl" is there for every objective.
+            Values by name. Do not use names that the history already has, such as "kl".
         """
         return {}
 
     def schedule_steps(self) -> int:
-        """Gradient step at which the schedules of the objective end; 0 without any."""
+        """Return the gradient step at which the schedules of the objective end.
+
+        Returns
+        -------
+        step : int
+            Number of gradient steps, 0 without a schedule.
+        """
         return 0
 
     def build_discriminator(self, n_components: int) -> nn.Module | None:
-        """Make the network that tells codes from permuted codes, if the objective needs one.
+        """Build the network that distinguishes codes from permuted codes, if there is one.
 
-        It is trained beside the autoencoder, by an optimiser of its own, and is not part of the
+        It is trained together with the autoencoder, by a separate optimiser, and is not part of the
         fitted model.
 
         Parameters
@@ -186,7 +200,7 @@ class Objective(Component, ABC):
         Returns
         -------
         discriminator : torch.nn.Module or None
-            Maps (batch, n_components) to (batch, 2), the logits of "a code" and "codes of several
-            rows mixed".
+            Network that maps (batch, n_components) to (batch, 2), the logits of the classes "code"
+            and "permuted code".
         """
         return None

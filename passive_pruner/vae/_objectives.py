@@ -19,7 +19,7 @@ from passive_pruner.vae._objective import (
 
 
 class BetaVAE(Objective):
-    r"""The :math:`\beta`-VAE; with ``beta=1`` the evidence lower bound (ELBO).
+    r"""The :math:`\beta`-VAE. With ``beta=1`` it is the evidence lower bound (ELBO).
 
     The regulariser is :math:`\beta \, \mathrm{KL}(q(z|x) \| p(z))`.
 
@@ -52,11 +52,11 @@ class BetaVAE(Objective):
 
 
 class AnnealedVAE(Objective):
-    r"""VAE whose KL divergence is held at a capacity that grows during training.
+    r"""VAE whose KL divergence is kept close to a capacity that increases during training.
 
-    The regulariser is :math:`\gamma \, |\mathrm{KL}(q(z|x) \| p(z)) - C|`. The capacity C grows
+    The regulariser is :math:`\gamma \, |\mathrm{KL}(q(z|x) \| p(z)) - C|`. The capacity C increases
     linearly in gradient steps from 0 to `c_max`, so that variables become active one after the
-    other, those that explain most first.
+    other, starting with those that explain most.
 
     Parameters
     ----------
@@ -65,14 +65,14 @@ class AnnealedVAE(Objective):
     c_max : float, default=25.0
         Capacity at the end of the schedule, in nats.
     iteration_threshold : int, default=100000
-        Gradient step at which the capacity reaches `c_max`. Training that takes fewer steps ends
-        with the share of `c_max` that it has reached: set both to the steps you plan.
+        Gradient step at which the capacity reaches `c_max`. Training with fewer steps ends with a
+        smaller capacity than `c_max`: set this to the planned number of steps.
 
     Notes
     -----
-    The history records "capacity", the C of its step. What early stopping compares is measured
-    with the capacity of the last step that training may take, towards which every step makes
-    progress; measured with a capacity that grows, models could not be compared.
+    The history records the current C as "capacity". Early stopping evaluates the objective with the
+    capacity of the last step that training may take, because objectives with different capacities
+    cannot be compared.
 
     References
     ----------
@@ -104,7 +104,18 @@ class AnnealedVAE(Objective):
         self.iteration_threshold = iteration_threshold
 
     def capacity(self, step: int) -> float:
-        """Capacity in nats after `step` gradient steps."""
+        """Return the capacity after `step` gradient steps.
+
+        Parameters
+        ----------
+        step : int
+            Number of gradient steps.
+
+        Returns
+        -------
+        capacity : float
+            Capacity in nats.
+        """
         return self.c_max * min(1.0, step / self.iteration_threshold)
 
     def schedule_steps(self) -> int:
@@ -123,27 +134,27 @@ class FactorVAE(Objective):
     r"""VAE with a penalty on the total correlation that a discriminator estimates.
 
     The regulariser is :math:`\mathrm{KL}(q(z|x) \| p(z)) + \gamma \, \mathrm{E}_{q(z)}
-    [\ln D_1(z) - \ln D_2(z)]`. The discriminator D is trained beside the autoencoder to tell codes
-    from codes whose variables come from different rows; where it is as good as can be, the
-    expectation is the total correlation of the aggregate posterior.
+    [\ln D_1(z) - \ln D_2(z)]`. The discriminator D is trained together with the autoencoder to
+    distinguish codes from codes whose variables come from different rows. For the optimal
+    discriminator the expectation is the total correlation of the aggregate posterior.
 
     Parameters
     ----------
     gamma : float, default=10.0
         Weight of the total correlation.
     discriminator_layer_sizes : tuple of int, default=(1000, 1000, 1000, 1000, 1000, 1000)
-        Widths of the hidden layers of the discriminator, of leaky ReLU units. The default is that
-        of the paper, which on a processor takes a hundred times as long as an autoencoder for
-        tables; for ten latent variables (256, 256) is often enough.
+        Widths of the hidden layers of the discriminator, which have leaky ReLU units. The default
+        is that of the paper. On a CPU it takes a hundred times as long as an autoencoder for
+        tables; (256, 256) is often enough for ten latent variables.
 
     Notes
     -----
     The discriminator is not part of the fitted network. :meth:`~passive_pruner.VAEEncoder.fit`
-    starts a new one, with `warm_start` as well; :meth:`~passive_pruner.VAEEncoder.partial_fit`
-    goes on with that of the last call as it does with the state of its optimiser.
+    starts with a new one, also with `warm_start`; :meth:`~passive_pruner.VAEEncoder.partial_fit`
+    continues with that of the last call and with the state of its optimiser.
 
-    The history records "total_correlation", the discriminator's estimate. It starts at 0, when
-    the discriminator knows nothing, and is too small as long as that is still learning.
+    The history records the estimate of the discriminator as "total_correlation". It starts at 0
+    with an untrained discriminator, and is too small until the discriminator has been trained.
 
     References
     ----------
@@ -214,18 +225,19 @@ class DIPVAE(Objective):
     Parameters
     ----------
     kind : {"i", "ii"}, default="ii"
-        Whose covariance is compared with the identity: that of the means, or that of the codes.
+        Covariance that is compared with the identity: that of the means ("i") or that of the codes
+        ("ii").
     lambda_od : float, default=10.0
         Weight of the off-diagonal entries.
     lambda_d : float or None, default=None
-        Weight of the diagonal entries; None is ``10 * lambda_od`` for kind "i" and `lambda_od` for
-        kind "ii".
+        Weight of the diagonal entries. None means ``10 * lambda_od`` for kind "i" and `lambda_od`
+        for kind "ii".
 
     Notes
     -----
-    Kind "ii" leaves passive variables alone: their posterior is the prior, so their codes have
-    variance 1 and no covariance. Kind "i" asks of every mean to have variance 1, which a passive
-    variable has not, and so works against passive variables.
+    Kind "ii" does not penalise passive variables: their posterior is the prior, so their codes have
+    variance 1 and no covariance. Kind "i" penalises means whose variance is not 1, and thus
+    discourages passive variables.
 
     The history records "off_diagonal" and "diagonal", the two sums without their weights.
 
@@ -265,7 +277,7 @@ class DIPVAE(Objective):
 
     @property
     def diagonal_weight(self) -> float:
-        """Weight of the diagonal entries in use: `lambda_d`, or what None stands for."""
+        """Weight of the diagonal entries in use: `lambda_d`, or its default if that is None."""
         if self.lambda_d is not None:
             return self.lambda_d
         return self.lambda_od * (10 if self.kind == "i" else 1)
@@ -294,20 +306,21 @@ class BetaTCVAE(Objective):
     r"""VAE with a penalty on the total correlation, estimated from each batch.
 
     The regulariser is :math:`\mathrm{KL}(q(z|x) \| p(z)) + (\beta - 1) \, \mathrm{TC}`: the KL
-    divergence holds the total correlation of the aggregate posterior once, and here it counts
-    `beta` times.
+    divergence contains the total correlation of the aggregate posterior with weight 1, which this
+    objective changes to `beta`.
 
     Parameters
     ----------
     beta : float, default=4.0
-        Weight of the total correlation; 1 is the ELBO.
+        Weight of the total correlation. 1 gives the ELBO.
 
     Notes
     -----
     The estimate is that of minibatch weighted sampling without its constant, which depends on the
-    numbers of rows and of latent variables, and is far below 0; so the regulariser may be as well.
-    It takes time in the square of the batch size. The history records "total_correlation" with
-    the constant for the evaluation rows, so that independent variables have 0.
+    number of rows and of latent variables. It is far below 0, and so the regulariser may be
+    negative. The computing time is quadratic in the batch size. The history records
+    "total_correlation" with the constant for the evaluation rows, so that it is 0 for independent
+    variables.
 
     References
     ----------

@@ -54,14 +54,14 @@ class Standardization(NamedTuple):
 
 
 class LikelihoodModule(nn.Module):
-    """Decoder outputs -> distribution of the data; holds the likelihood's own parameters.
+    """Module that turns decoder outputs into a distribution of the data.
 
     Parameters
     ----------
     missing : bool, default=False
-        Whether the data may have NaN. A NaN cell then adds nothing to the log-likelihood and no
-        gradient: what is left is the likelihood of the cells that are present, exact when cells
-        are missing at random.
+        Whether the data may contain NaN. NaN cells then contribute neither to the log-likelihood
+        nor to its gradient. The result is the likelihood of the present cells, which is exact if
+        cells are missing at random.
     """
 
     def __init__(self, *, missing: bool = False):
@@ -75,11 +75,22 @@ class LikelihoodModule(nn.Module):
             cls.standardization = LikelihoodModule.standardization
 
     def standardize(self, x: torch.Tensor) -> torch.Tensor:
-        """Bring the data to the scale on which the encoder works; NaN stays NaN."""
+        """Transform the data to the scale of the encoder inputs.
+
+        Parameters
+        ----------
+        x : Tensor of shape (batch, n_features)
+            Rows of the data.
+
+        Returns
+        -------
+        x : Tensor of shape (batch, n_features)
+            Transformed rows, in which NaN remains NaN.
+        """
         return x
 
     def standardization(self, n_features: int) -> Standardization | None:
-        """Describe :meth:`standardize` in numbers, for graphs that are written without torch.
+        """Return the parameters of :meth:`standardize`, for graphs that are written without torch.
 
         Parameters
         ----------
@@ -89,34 +100,91 @@ class LikelihoodModule(nn.Module):
         Returns
         -------
         standardization : Standardization or None
-            None if the class has a :meth:`standardize` of its own and does not describe it; what
-            needs the description then has to run the module instead.
+            None if a subclass overrides :meth:`standardize` without this method; the module itself
+            must then be run.
         """
         if type(self).standardize is not LikelihoodModule.standardize:
             return None
         return Standardization.of(n_features)
 
     def distribution(self, outputs: torch.Tensor) -> Distribution:
-        """Distribution of every cell, of batch shape (batch, n_features)."""
+        """Return the distribution of every cell.
+
+        Parameters
+        ----------
+        outputs : Tensor of shape (batch, n_outputs)
+            Decoder outputs.
+
+        Returns
+        -------
+        distribution : torch.distributions.Distribution
+            Distribution with batch shape (batch, n_features).
+        """
         raise NotImplementedError(
             f"{type(self).__name__} has no `distribution`. Define it, or all of `log_likelihood`, "
             "`mean` and `sample`."
         )
 
     def log_likelihood(self, outputs: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-        """Log-likelihood of each row, in nats, summed over features; shape (batch,)."""
+        """Compute the log-likelihood of each row, summed over features.
+
+        Parameters
+        ----------
+        outputs : Tensor of shape (batch, n_outputs)
+            Decoder outputs.
+        x : Tensor of shape (batch, n_features)
+            Rows of the data.
+
+        Returns
+        -------
+        log_likelihood : Tensor of shape (batch,)
+            Log-likelihood of each row in nats.
+        """
         return self._sum_log_prob(self.distribution(outputs), x)
 
     def mean(self, outputs: torch.Tensor) -> torch.Tensor:
-        """Mean of the data, (batch, n_features)."""
+        """Compute the mean of the data.
+
+        Parameters
+        ----------
+        outputs : Tensor of shape (batch, n_outputs)
+            Decoder outputs.
+
+        Returns
+        -------
+        mean : Tensor of shape (batch, n_features)
+            Mean of every cell, in the units of the data.
+        """
         return self.distribution(outputs).mean
 
     def standardized_mean(self, outputs: torch.Tensor) -> torch.Tensor:
-        """Mean of the data as :meth:`standardize` gives it, (batch, n_features)."""
+        """Compute the mean of the data on the scale of :meth:`standardize`.
+
+        Parameters
+        ----------
+        outputs : Tensor of shape (batch, n_outputs)
+            Decoder outputs.
+
+        Returns
+        -------
+        mean : Tensor of shape (batch, n_features)
+            Mean of every cell, on the scale of the encoder inputs.
+        """
         return self.standardize(self.mean(outputs))
 
     def sample(self, outputs: torch.Tensor) -> torch.Tensor:
-        """Draw one row per row of `outputs`, (batch, n_features)."""
+        """Draw one row of data per row of `outputs`.
+
+        Parameters
+        ----------
+        outputs : Tensor of shape (batch, n_outputs)
+            Decoder outputs.
+
+        Returns
+        -------
+        x : Tensor of shape (batch, n_features)
+            Drawn rows, in the units of the data.
+        """
         return self.distribution(outputs).sample()
 
     def _sum_log_prob(self, distribution: Distribution, x: torch.Tensor) -> torch.Tensor:
@@ -133,26 +201,42 @@ class LikelihoodModule(nn.Module):
 
 
 class Likelihood(Component, metaclass=ABCMeta):
-    """Base class of likelihoods: implement :meth:`build`."""
+    """Base class of likelihoods. Subclasses implement :meth:`build`."""
 
     def resolve(self, n_features: int, feature_names: Sequence[str] | None = None) -> Self:
-        """Return the likelihood for a table of `n_features` columns; called first in fit.
+        """Return the likelihood for a table of `n_features` columns, at the beginning of fit.
 
         Parameters
         ----------
         n_features : int
             Number of columns.
         feature_names : sequence of str or None, default=None
-            Their names, if they have any.
+            Names of the columns, if there are any.
+
+        Returns
+        -------
+        likelihood : Likelihood
+            Likelihood for these columns.
         """
         return self
 
     def n_outputs(self, n_features: int) -> int:
-        """Count the decoder outputs that `n_features` columns need."""
+        """Return the number of decoder outputs for `n_features` columns.
+
+        Parameters
+        ----------
+        n_features : int
+            Number of columns.
+
+        Returns
+        -------
+        n_outputs : int
+            Number of decoder outputs.
+        """
         return n_features
 
     def shiftable(self, n_features: int) -> np.ndarray:
-        """Tell for which columns a constant may be subtracted from the data.
+        """Return for which columns a constant may be subtracted from the data.
 
         Parameters
         ----------
@@ -162,20 +246,20 @@ class Likelihood(Component, metaclass=ABCMeta):
         Returns
         -------
         mask : ndarray of shape (n_features,), bool
-            True where the model of the column is the same whatever its origin.
+            True for columns whose model does not depend on the origin.
         """
         return np.zeros(n_features, dtype=bool)
 
     def check_data(self, X: np.ndarray) -> None:
-        """Raise a ValueError if these rows have values that the likelihood gives no density to.
+        """Raise a ValueError if some values have no density under the likelihood.
 
-        NaN is ignored: whether values may be missing is not the likelihood's to decide. The
-        default accepts everything.
+        NaN is ignored, because the encoder checks for missing values. The base class accepts all
+        values.
 
         Parameters
         ----------
         X : ndarray of shape (n_samples, n_features)
-            Any rows of the data; large data is checked chunk by chunk.
+            Some rows of the data. Large data is checked in chunks.
         """
 
     @abstractmethod
@@ -186,28 +270,28 @@ class Likelihood(Component, metaclass=ABCMeta):
         allow_missing: bool = False,
         sample_weight: np.ndarray | None = None,
     ) -> LikelihoodModule:
-        """Make the torch module, its parameters started from the training data.
+        """Build the torch module, with parameters initialised from the training data.
 
-        Whatever the module takes from the values of `X` has to be a parameter or a buffer of it
-        whose shape does not depend on the number of rows: only these are saved with the weights
-        of a fitted encoder.
+        All quantities that the module computes from the values of `X` must be parameters or buffers
+        whose shape does not depend on the number of rows: only these are saved with the weights of
+        a fitted encoder.
 
         Parameters
         ----------
         X : ndarray of shape (n_samples, n_features)
-            In fit, training data or rows drawn from it. When a fitted network is made again from
-            its weights, an array of one row of zeros; every parameter and buffer is then replaced
+            In fit, the training data or rows drawn from it. When a fitted network is rebuilt from
+            its weights, an array with one row of zeros; every parameter and buffer is then replaced
             by the saved one.
         allow_missing : bool, default=False
-            Whether this data, or any given later, may have NaN.
+            Whether this or later data may contain NaN.
         sample_weight : ndarray of shape (n_samples,), float64, or None, default=None
-            Weights of the rows, all above 0. Passed only where rows have weights: without this
-            parameter a likelihood is for rows that have none.
+            Weights of the rows, all above 0. It is passed only if rows have weights; a likelihood
+            whose method lacks this parameter does not support weights.
 
         Returns
         -------
         module : LikelihoodModule
-            In float32, on the CPU.
+            Module in float32 on the CPU.
         """
 
 

@@ -15,11 +15,10 @@ from passive_pruner.vae._likelihoods._base import (
 class Categorical(Likelihood):
     """Categorical likelihood for a one-hot group of columns, with the decoder's outputs as logits.
 
-    Each row has a single 1, in the column of its category, and 0 elsewhere, as
-    :class:`sklearn.preprocessing.OneHotEncoder` gives it. The mean holds the probabilities of the
-    categories, by a softmax of the outputs. A row with NaN in any column of the group counts as
-    missing in all of them. For several groups, or for other columns beside one, use
-    :class:`Mixed`.
+    Each row has a single 1, in the column of its category, and 0 elsewhere, as in the output of
+    :class:`sklearn.preprocessing.OneHotEncoder`. The mean is the vector of probabilities, a softmax
+    of the decoder outputs. A row with NaN in any column of the group counts as missing in all of
+    them. For several groups, or a group with other columns, use :class:`Mixed`.
 
     Examples
     --------

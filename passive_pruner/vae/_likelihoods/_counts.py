@@ -77,14 +77,14 @@ class Poisson(_CountLikelihood):
     Parameters
     ----------
     exposure : {"row_sum"} or None, default=None
-        What the rates are relative to. With "row_sum" the decoder gives the proportions of the
-        columns by a softmax, and the rate is the proportion times the sum of the row: the codes
-        describe the composition of a row, and not how much was counted in it. Means and samples
-        that are decoded from codes alone are for the mean row sum of the training data.
+        Exposure that the rates are relative to. With "row_sum" the decoder returns the proportions
+        of the columns by a softmax, and the rate is the proportion times the sum of the row: the
+        codes describe the composition of a row, not its total count. Means and samples that are
+        decoded from codes alone are for the mean row sum of the training data.
 
     See Also
     --------
-    NegativeBinomial : For counts that vary more than a Poisson distribution allows.
+    NegativeBinomial : Likelihood for overdispersed counts.
 
     Examples
     --------
@@ -110,8 +110,8 @@ class Poisson(_CountLikelihood):
 class NegativeBinomial(_CountLikelihood):
     r"""Negative binomial likelihood for overdispersed counts, such as gene expression.
 
-    The decoder gives the mean :math:`m` as its logarithm; the inverse dispersion :math:`\theta`
-    is learned, one per column. The variance is :math:`m + m^2 / \theta`:
+    The decoder returns the logarithm of the mean :math:`m`; one inverse dispersion :math:`\theta`
+    is learned per column. The variance is :math:`m + m^2 / \theta`:
 
     .. math:: p(x) = \frac{\Gamma(x + \theta)}{x! \, \Gamma(\theta)}
               \left(\frac{\theta}{\theta + m}\right)^\theta
@@ -123,14 +123,14 @@ class NegativeBinomial(_CountLikelihood):
     Parameters
     ----------
     exposure : {"row_sum"} or None, default=None
-        What the means are relative to. With "row_sum" the decoder gives the proportions of the
-        columns by a softmax, and the mean is the proportion times the sum of the row: the codes
-        describe the composition of a row, and not how much was counted in it. Means and samples
-        that are decoded from codes alone are for the mean row sum of the training data.
+        Exposure that the means are relative to. With "row_sum" the decoder returns the proportions
+        of the columns by a softmax, and the mean is the proportion times the sum of the row: the
+        codes describe the composition of a row, not its total count. Means and samples that are
+        decoded from codes alone are for the mean row sum of the training data.
 
     See Also
     --------
-    Poisson : Without overdispersion.
+    Poisson : Likelihood for counts without overdispersion.
 
     References
     ----------

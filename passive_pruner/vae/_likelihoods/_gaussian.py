@@ -41,20 +41,21 @@ class Gaussian(Likelihood):
     ----------
     variance : {"per_feature", "shared"} or float, default="per_feature"
         Variance of the likelihood: one learned number per feature, one learned number shared by
-        all features, or a fixed number from 1e-30 to 1e30. A fixed number sets the price of a
-        reconstruction error against the KL divergence, in the units of the data: 1.0 on data of
-        unit variance silently collapses latent variables that PCA would keep.
+        all features, or a fixed number from 1e-30 to 1e30. A fixed number, in squared units of the
+        data, sets the weight of reconstruction errors relative to the KL divergence: 1.0 on data of
+        unit variance collapses latent variables that PCA would keep, without a warning.
 
     Notes
     -----
-    With a shared variance the columns of largest scale decide what is encoded, as in PCA:
-    standardise the data first if all columns should count alike. With a variance per feature the
-    model does not depend on the units of the columns.
+    With a shared variance the columns of largest scale dominate the codes, as in PCA: standardise
+    the data first if all columns should have equal weight. With a variance per feature the model
+    does not depend on the units of the columns.
 
-    A column that has one value in nearly all rows tells little of its noise: with a variance per
-    feature, that of a column of which k rows differ from the others is at least a share of
-    1 / (k + 2) of its variance, times the share of the other rows. It never is below 1e-4 of the
-    variance of the column, which a column that others determine exactly would fall through.
+    The noise of a column that has the same value in nearly all rows is hard to estimate. If k rows
+    differ from the others, the variance per feature is therefore at least 1 / (k + 2) of the
+    variance of the column, times the share of the other rows. It is also at least 1e-4 of the
+    variance of the column, because it would tend to 0 for a column that is determined exactly by
+    others.
 
     The learned, shared variance is the sigma-VAE of Rybkin, Daniilidis and Levine (2021),
     "Simple and Effective VAE Training with Calibrated Decoders", arXiv 2006.13202, section 4.1.

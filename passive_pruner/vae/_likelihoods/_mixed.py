@@ -19,18 +19,18 @@ from passive_pruner.vae._likelihoods._names import LIKELIHOODS
 
 
 class Mixed(Likelihood):
-    """A likelihood for each group of columns; given a code the groups are independent.
+    """Combination of likelihoods for groups of columns, which are independent given the code.
 
-    The log-likelihood is the sum of those of the groups. The scale of a column does not weigh in
-    it where the likelihood learns its scale: choose ``Gaussian("per_feature")`` for real columns
-    in different units.
+    The log-likelihood is the sum of those of the groups. The scale of a column has no influence if
+    the likelihood learns a scale: use ``Gaussian("per_feature")`` for real columns in different
+    units.
 
     Parameters
     ----------
     parts : list of (likelihood, columns)
         A likelihood, or its name, and the columns that it describes: a position, a list of
         positions, a boolean mask, a slice, a column name or a list of names. Every column of the
-        data belongs to exactly one part. Each one-hot group is a part of its own.
+        data belongs to exactly one part. Each one-hot group must be a separate part.
 
     References
     ----------

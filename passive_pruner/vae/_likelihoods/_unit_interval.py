@@ -37,9 +37,9 @@ def _check_unit_interval(X, name):
 class Bernoulli(Likelihood):
     """Bernoulli likelihood for binary data, with the decoder's output as logit.
 
-    Values between 0 and 1, such as grey levels, are accepted as probabilities, as most VAEs for
-    images do; the cross-entropy is then no log-density, though it is minimal at the same place.
-    :class:`ContinuousBernoulli` is the density for such data.
+    Values between 0 and 1, such as grey levels, are accepted as probabilities, as in most VAEs for
+    images. The cross-entropy is then not a log-density, although it has its minimum at the same
+    mean. Use :class:`ContinuousBernoulli` for a density of such data.
 
     Examples
     --------
@@ -76,10 +76,10 @@ class ContinuousBernoulli(Likelihood):
 
     .. math:: p(x) = \frac{\eta}{e^\eta - 1} e^{\eta x}
 
-    which is that of :class:`Bernoulli` with the constant that makes it integrate to one. Without
-    the constant the model is biased: values near 0 or 1 are fitted less closely than the density
-    warrants. Use :class:`Bernoulli` where all values are exactly 0 or 1: a density has no upper
-    bound there.
+    which is the :class:`Bernoulli` likelihood multiplied by the constant that makes it integrate to
+    one. Without the constant the model is biased: values near 0 or 1 are fitted less closely than
+    the density warrants. Use :class:`Bernoulli` if all values are exactly 0 or 1, for which a
+    density is unbounded.
 
     References
     ----------
