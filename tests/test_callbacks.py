@@ -281,6 +281,26 @@ def test_otherwise_training_says_nothing(cancer, terminal, monkeypatch, why):
     assert terminal.getvalue() == ""
 
 
+@pytest.mark.parametrize("error", [None, ValueError, OSError])
+def test_training_goes_on_where_the_line_cannot_be_written(cancer, terminal, monkeypatch, error):
+    expected = small_encoder().fit_transform(cancer[0])
+    if error is None:
+        terminal.close()
+    else:  # a terminal that goes away
+
+        def write(self, text):
+            raise error
+
+        monkeypatch.setattr(Terminal, "write", write)
+    np.testing.assert_array_equal(small_encoder().fit_transform(cancer[0]), expected)
+
+
+@pytest.mark.parametrize("stream", [None, SimpleNamespace(write=print)])
+def test_streams_that_are_no_files_are_no_terminals(monkeypatch, stream):
+    monkeypatch.setattr(_log, "sys", SimpleNamespace(stderr=stream, modules={}))
+    assert _log.progress_log("auto") is None
+
+
 def test_a_notebook_is_watched(monkeypatch):
     shell = SimpleNamespace(kernel=None)
     monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))

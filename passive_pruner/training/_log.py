@@ -4,6 +4,7 @@ import multiprocessing
 import sys
 import threading
 import time
+from contextlib import suppress
 
 from skorch.callbacks import Callback
 
@@ -26,6 +27,11 @@ _COLUMNS = {
 }
 
 
+# What streams answer that are closed, gone, None, or no more than something to write to. Nobody
+# asked for the line, and training does not end because it cannot be shown.
+_NO_TERMINAL = (AttributeError, OSError, ValueError)
+
+
 def progress_log(verbose) -> Callback | None:
     """Make the callback that prints what `verbose` asks for."""
     if verbose != "auto":
@@ -40,8 +46,9 @@ def _is_watched() -> bool:
         return False
     if not is_first_process():
         return False
-    if sys.stderr is not None and sys.stderr.isatty():
-        return True
+    with suppress(*_NO_TERMINAL):
+        if sys.stderr.isatty():
+            return True
     # The streams of a notebook are no terminal; its shell has a kernel.
     ipython = sys.modules.get("IPython")
     return hasattr(ipython.get_ipython() if ipython else None, "kernel")
@@ -74,8 +81,9 @@ class WaitingLine(Callback):
             self._write("")
 
     def _write(self, text):
-        sys.stderr.write("\r" + text.ljust(self.width_))
-        sys.stderr.flush()
+        with suppress(*_NO_TERMINAL):
+            sys.stderr.write("\r" + text.ljust(self.width_))
+            sys.stderr.flush()
         self.width_ = len(text)
 
 
